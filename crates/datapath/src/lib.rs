@@ -1,0 +1,1 @@
+//! The packet engine: caches, actions, poll threads, over netdevs.

@@ -1,0 +1,1 @@
+//! Isolated instances (network namespaces) behind one trait.

@@ -1,0 +1,1 @@
+//! Topologies, the supervisor, links and hosts of a lab, tests across them.

@@ -1,0 +1,2 @@
+//! OpenFlow messages and the text syntax of flows.
+#![forbid(unsafe_code)]

@@ -1,0 +1,2 @@
+//! Flow tables, live state, translation and trace.
+#![forbid(unsafe_code)]

@@ -1,0 +1,1 @@
+//! Bridges: configuration to pipeline and datapath, OpenFlow connections, unixctl.
