@@ -1,1 +1,3 @@
 //! Bridges: configuration to pipeline and datapath, OpenFlow connections, unixctl.
+
+pub mod config;

@@ -1,0 +1,114 @@
+//! What a lab's supervisor tells the switch process, and what it answers.
+//!
+//! Messages are JSON, one to a datagram of a `SOCK_SEQPACKET` socket, at most [`MAX_DATAGRAM`] bytes and
+//! [`MAX_DESCRIPTORS`] descriptors each: a large configuration is sent as several messages. A message states
+//! what is wanted, not what changed, so that it can be sent again after a restart.
+
+use serde::{Deserialize, Serialize};
+
+/// Most bytes of JSON in one datagram.
+pub const MAX_DATAGRAM: usize = 128 * 1024;
+/// Most descriptors that ride along with one datagram (the kernel takes 253).
+pub const MAX_DESCRIPTORS: usize = 200;
+
+/// From the supervisor to the switch.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum ToSwitch {
+    /// The wanted state of the bridges named. Descriptors of TAP ports ride along, in the order of their index.
+    Configure {
+        /// Each bridge with all of its ports that this message adds or removes.
+        bridges: Vec<BridgeConfig>,
+    },
+    /// Asks for a clean exit.
+    Exit,
+}
+
+/// One bridge.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BridgeConfig {
+    /// Its name, unique in the process.
+    pub name: String,
+    /// OpenFlow datapath id.
+    pub datapath_id: u64,
+    /// What happens to packets while no controller is connected.
+    pub fail_mode: FailMode,
+    /// Active connections to controllers: `tcp:ADDRESS:PORT` or `unix:PATH`.
+    #[serde(default)]
+    pub controllers: Vec<String>,
+    /// Ports to add, or to remove where `removed` is set; ports not named stay as they are.
+    #[serde(default)]
+    pub ports: Vec<PortConfig>,
+    /// Remove the bridge with all its ports.
+    #[serde(default)]
+    pub removed: bool,
+}
+
+/// One port of a bridge.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PortConfig {
+    /// Its name, unique in the process.
+    pub name: String,
+    /// Its OpenFlow port number, 1 to 65279.
+    pub ofport: u32,
+    /// What stands behind it.
+    pub kind: PortKind,
+    /// Remove the port.
+    #[serde(default)]
+    pub removed: bool,
+}
+
+/// What stands behind a port.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum PortKind {
+    /// A TAP whose descriptor rides along.
+    Tap {
+        /// Index into the message's descriptors.
+        fd: u32,
+        /// The host's Ethernet address, for display.
+        mac: [u8; 6],
+        /// Largest network-layer packet in bytes.
+        mtu: u32,
+    },
+    /// One end of a patch to another bridge of this process.
+    Patch {
+        /// The other bridge.
+        peer_bridge: String,
+        /// The port there.
+        peer_port: String,
+    },
+    /// An existing kernel interface.
+    Packet {
+        /// The interface's name in the switch's namespace.
+        interface: String,
+    },
+    /// A device in memory.
+    Dummy,
+}
+
+/// What happens to packets while no controller is connected.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FailMode {
+    /// The bridge forwards by itself, as a learning switch.
+    #[default]
+    Standalone,
+    /// The bridge does only what its flow tables say.
+    Secure,
+}
+
+/// From the switch to the supervisor.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum FromSwitch {
+    /// The process is up and waits for its configuration.
+    Ready,
+    /// A `Configure` message has taken effect.
+    Configured,
+    /// A `Configure` message was refused, whole.
+    Failed {
+        /// What is wrong, naming the object.
+        message: String,
+    },
+}
