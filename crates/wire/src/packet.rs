@@ -64,6 +64,22 @@ pub struct Offload {
     pub checksum: Checksum,
 }
 
+impl Offload {
+    /// Follows a change of `delta` bytes in the headers before the network layer; false if that cannot be.
+    pub fn shift(&mut self, delta: i32) -> bool {
+        let moved = |value: u16| u16::try_from(i32::from(value) + delta).ok();
+        if let Checksum::Partial { start, offset } = self.checksum {
+            let Some(start) = moved(start) else { return false };
+            self.checksum = Checksum::Partial { start, offset };
+        }
+        if self.gso != GsoType::None {
+            let Some(length) = moved(self.header_len) else { return false };
+            self.header_len = length;
+        }
+        true
+    }
+}
+
 /// A frame and its offload metadata.
 pub struct Packet {
     storage: Box<[u8]>,
