@@ -226,7 +226,11 @@ mod tests {
             matching.set(Field::InPort, port);
         }
         if let Some((address, prefix)) = dst {
-            matching.set_masked(Field::Ipv4Dst, address, (u128::from(u32::MAX) << (32 - prefix)) & 0xffff_ffff);
+            matching.set_masked(
+                Field::Ipv4Dst,
+                address,
+                (u128::from(u32::MAX) << (32 - prefix)) & 0xffff_ffff,
+            );
         }
         Arc::new(Flow(matching, priority, id))
     }

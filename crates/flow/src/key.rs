@@ -64,7 +64,11 @@ impl PacketKey {
     /// One word; zero where it is not valid.
     #[inline(always)]
     pub fn word(&self, word: usize) -> u64 {
-        if word < COMMON_WORDS || self.extra & (1 << (word - COMMON_WORDS)) != 0 { self.words[word] } else { 0 }
+        if word < COMMON_WORDS || self.extra & (1 << (word - COMMON_WORDS)) != 0 {
+            self.words[word]
+        } else {
+            0
+        }
     }
 
     /// Sets the port and recirculation id, which come from beside the packet.

@@ -28,8 +28,12 @@ pub fn fold(mut total: u128) -> u16 {
 
 /// Sum of the pseudo-header of a transport segment of `length` bytes (RFC 9293 section 3.1, RFC 8200 section 8.1).
 pub fn pseudo_header(frame: &[u8], at: &Headers, length: usize) -> Option<u16> {
-    let addresses = if at.v6 { frame.get(at.l3 + 8..at.l3 + 40)? } else { frame.get(at.l3 + 12..at.l3 + 20)? };
-    let total = u128::from(sum(addresses)) + u128::from(at.proto) + (length as u128 & 0xffff) + (length as u128 >> 16);
+    let addresses =
+        if at.v6 { frame.get(at.l3 + 8..at.l3 + 40)? } else { frame.get(at.l3 + 12..at.l3 + 20)? };
+    let total = u128::from(sum(addresses))
+        + u128::from(at.proto)
+        + (length as u128 & 0xffff)
+        + (length as u128 >> 16);
     Some(fold(total))
 }
 

@@ -36,7 +36,8 @@ pub enum VnetError {
 
 impl VnetError {
     /// Every reason.
-    pub const ALL: [VnetError; 5] = [Self::Short, Self::Unknown, Self::Checksum, Self::GsoType, Self::GsoSize];
+    pub const ALL: [VnetError; 5] =
+        [Self::Short, Self::Unknown, Self::Checksum, Self::GsoType, Self::GsoSize];
 
     /// The reason's name, as counters show it.
     pub fn name(self) -> &'static str {

@@ -1,0 +1,423 @@
+//! The two caches of a poll thread: exact matches, and megaflows.
+//!
+//! ```text
+//!  exact-match cache                             megaflows
+//!  bucket (one cache line): 4 x tag, megaflow,   slots, reused with a new generation
+//!  extra words, generation                       subtables: mask -> hash of masked words -> slot
+//!  keys: one line for each slot of a bucket
+//! ```
+//!
+//! An exact-match entry names a megaflow slot and its generation, so removing a megaflow is enough to forget every
+//! exact match that leads to it. Both are owned by one thread: no lock, and no allocation on a hit.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
+
+use heddle_flow::layout::{COMMON_WORDS, PACKET_WORDS};
+use heddle_flow::{FlowKey, FlowMask, PacketKey};
+
+use crate::decision::{Action, Decision, Usage};
+
+const WAYS: usize = 4;
+const EXTRA_WORDS: usize = PACKET_WORDS - COMMON_WORDS;
+/// Buckets at first, and at most: 4 Ki and 256 Ki entries.
+const FIRST_BUCKETS: usize = 1 << 10;
+const MAX_BUCKETS: usize = 1 << 16;
+/// Most distinct masks; above it a decision is cached for its exact key only, so that a hostile rule set
+/// cannot make every lookup visit more subtables than this.
+pub const MAX_MASKS: usize = 128;
+
+#[derive(Clone, Copy, Default)]
+#[repr(align(64))]
+struct Bucket {
+    tag: [u32; WAYS],
+    slot: [u32; WAYS],
+    generation: [u32; WAYS],
+    extra: [u16; WAYS],
+}
+
+#[derive(Clone, Copy, Default)]
+#[repr(align(64))]
+struct Line([u64; COMMON_WORDS]);
+
+/// The exact-match cache.
+pub struct ExactCache {
+    buckets: Vec<Bucket>,
+    lines: Vec<Line>,
+    extras: Vec<[u64; EXTRA_WORDS]>,
+    entries: usize,
+}
+
+impl Default for ExactCache {
+    fn default() -> Self {
+        Self::with_buckets(FIRST_BUCKETS)
+    }
+}
+
+impl ExactCache {
+    fn with_buckets(buckets: usize) -> Self {
+        Self {
+            buckets: vec![Bucket::default(); buckets],
+            lines: vec![Line::default(); buckets * WAYS],
+            extras: Vec::new(),
+            entries: 0,
+        }
+    }
+
+    /// Brings the bucket of a hash near.
+    #[inline(always)]
+    pub fn prefetch(&self, hash: u64) {
+        let index = self.index(hash);
+        crate::prefetch::read(&self.buckets[index]);
+    }
+
+    /// Brings the key line near that a hash leads to.
+    #[inline(always)]
+    pub fn prefetch_line(&self, hash: u64) {
+        let index = self.index(hash);
+        let bucket = &self.buckets[index];
+        for way in 0..WAYS {
+            if bucket.tag[way] == tag(hash) {
+                crate::prefetch::read(&self.lines[index * WAYS + way]);
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn index(&self, hash: u64) -> usize {
+        (hash as usize) & (self.buckets.len() - 1)
+    }
+
+    /// The megaflow slot and generation of this very key.
+    #[inline(always)]
+    pub fn find(&self, key: &PacketKey, hash: u64) -> Option<(u32, u32)> {
+        let index = self.index(hash);
+        let bucket = &self.buckets[index];
+        for way in 0..WAYS {
+            if bucket.tag[way] == tag(hash)
+                && bucket.extra[way] == key.extra()
+                && self.lines[index * WAYS + way].0 == *key.common()
+                && (key.extra() == 0 || self.same_extra(index * WAYS + way, key))
+            {
+                return Some((bucket.slot[way], bucket.generation[way]));
+            }
+        }
+        None
+    }
+
+    fn same_extra(&self, entry: usize, key: &PacketKey) -> bool {
+        self.extras.get(entry).is_some_and(|words| *words == extra_words(key))
+    }
+
+    /// Remembers where a key leads. `is_live` tells whether an entry that stands in the way is still of use.
+    pub fn insert(
+        &mut self,
+        key: &PacketKey,
+        hash: u64,
+        slot: u32,
+        generation: u32,
+        is_live: impl Fn(u32, u32) -> bool,
+    ) {
+        let index = self.index(hash);
+        let bucket = &self.buckets[index];
+        let dead =
+            |way: &usize| bucket.tag[*way] == 0 || !is_live(bucket.slot[*way], bucket.generation[*way]);
+        let same =
+            |way: &usize| bucket.tag[*way] == tag(hash) && self.lines[index * WAYS + *way].0 == *key.common();
+        let way = match (0..WAYS).find(same).or_else(|| (0..WAYS).find(dead)) {
+            Some(way) => way,
+            None if self.buckets.len() < MAX_BUCKETS && self.entries * 2 > self.buckets.len() => {
+                self.grow();
+                return self.insert(key, hash, slot, generation, is_live);
+            }
+            None => (hash >> 60) as usize & (WAYS - 1),
+        };
+        if self.buckets[index].tag[way] == 0 {
+            self.entries += 1;
+        }
+        self.put(index, way, tag(hash), slot, generation, key.extra());
+        self.lines[index * WAYS + way] = Line(*key.common());
+        if key.extra() != 0 {
+            self.extras.resize(self.lines.len(), [0; EXTRA_WORDS]);
+            self.extras[index * WAYS + way] = extra_words(key);
+        }
+    }
+
+    fn put(&mut self, index: usize, way: usize, tag: u32, slot: u32, generation: u32, extra: u16) {
+        let bucket = &mut self.buckets[index];
+        bucket.tag[way] = tag;
+        bucket.slot[way] = slot;
+        bucket.generation[way] = generation;
+        bucket.extra[way] = extra;
+    }
+
+    fn grow(&mut self) {
+        let old = std::mem::replace(self, Self::with_buckets(self.buckets.len() * 2));
+        if !old.extras.is_empty() {
+            self.extras.resize(self.lines.len(), [0; EXTRA_WORDS]);
+        }
+        for (index, bucket) in old.buckets.iter().enumerate() {
+            for way in (0..WAYS).filter(|&way| bucket.tag[way] != 0) {
+                let tag = bucket.tag[way];
+                let to = self.index(u64::from(tag));
+                let Some(free) = (0..WAYS).find(|&free| self.buckets[to].tag[free] == 0) else { continue };
+                self.put(to, free, tag, bucket.slot[way], bucket.generation[way], bucket.extra[way]);
+                self.lines[to * WAYS + free] = old.lines[index * WAYS + way];
+                if let Some(words) = old.extras.get(index * WAYS + way) {
+                    self.extras[to * WAYS + free] = *words;
+                }
+                self.entries += 1;
+            }
+        }
+    }
+}
+
+/// The part of a hash that an entry keeps: it names the bucket at any size, and is never zero.
+#[inline(always)]
+fn tag(hash: u64) -> u32 {
+    hash as u32 | 1 << 31
+}
+
+fn extra_words(key: &PacketKey) -> [u64; EXTRA_WORDS] {
+    std::array::from_fn(|word| key.word(COMMON_WORDS + word))
+}
+
+/// A cached decision.
+pub struct Megaflow {
+    pub(crate) packets: u64,
+    pub(crate) bytes: u64,
+    pub(crate) used_ms: u64,
+    /// Change number at which the decision was last known to stand.
+    pub(crate) checked: u64,
+    /// The port, where the only action is an output.
+    pub(crate) only_output: u32,
+    pub(crate) generation: u32,
+    pub(crate) tcp_flags: u16,
+    pub(crate) live: bool,
+    pub(crate) actions: Box<[Action]>,
+    pub(crate) drop: Option<&'static str>,
+    pub(crate) cold: Box<Cold>,
+}
+
+/// What a hit does not touch.
+pub(crate) struct Cold {
+    pub key: FlowKey,
+    pub mask: FlowMask,
+    pub decision: Box<dyn Decision>,
+    pub credited: Usage,
+    pub subtable: usize,
+}
+
+/// `only_output` of a megaflow that does more, or less, than one output.
+pub const NO_PORT: u32 = u32::MAX;
+
+impl Megaflow {
+    /// Counts a packet.
+    #[inline(always)]
+    pub fn count(&mut self, packets: u64, bytes: u64, tcp_flags: u16, now_ms: u64) {
+        self.packets += packets;
+        self.bytes += bytes;
+        self.used_ms = now_ms;
+        self.tcp_flags |= tcp_flags;
+    }
+
+    /// Credits what was counted since the last time.
+    pub fn credit(&mut self) {
+        let packets = self.packets - self.cold.credited.packets;
+        if packets == 0 {
+            return;
+        }
+        let bytes = self.bytes - self.cold.credited.bytes;
+        let usage = Usage { packets, bytes, used_ms: self.used_ms, tcp_flags: self.tcp_flags };
+        self.cold.decision.credit(&usage);
+        self.cold.credited.packets = self.packets;
+        self.cold.credited.bytes = self.bytes;
+    }
+}
+
+/// A hasher for values that are hashes already.
+#[derive(Default)]
+struct Already(u64);
+
+impl Hasher for Already {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+    fn write(&mut self, _: &[u8]) {}
+    fn write_u64(&mut self, value: u64) {
+        self.0 = value;
+    }
+}
+
+struct Subtable {
+    mask: FlowMask,
+    words: Box<[(u8, u64)]>,
+    slots: HashMap<u64, u32, BuildHasherDefault<Already>>,
+    hits: u64,
+}
+
+impl Subtable {
+    #[inline]
+    fn hash(&self, seed: u64, word_of: impl Fn(usize) -> u64) -> u64 {
+        self.words.iter().fold(seed, |hash, &(word, mask)| {
+            let product = u128::from(hash ^ (word_of(usize::from(word)) & mask))
+                * u128::from(0x9e37_79b9_7f4a_7c15_u64.wrapping_add(u64::from(word) << 1));
+            (product as u64) ^ ((product >> 64) as u64).rotate_left(17)
+        })
+    }
+}
+
+/// All cached decisions of a poll thread.
+pub struct MegaflowTable {
+    flows: Vec<Megaflow>,
+    free: Vec<u32>,
+    subtables: Vec<Subtable>,
+    order: Vec<usize>,
+    seed: u64,
+    limit: usize,
+}
+
+impl MegaflowTable {
+    /// A table of at most `limit` megaflows. `seed` keys its hashes against hostile choice of keys.
+    pub fn new(limit: usize, seed: u64) -> Self {
+        let (flows, free, subtables, order) = Default::default();
+        Self { flows, free, subtables, order, seed, limit }
+    }
+
+    /// How many megaflows there are.
+    pub fn len(&self) -> usize {
+        self.flows.len() - self.free.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// How many masks they use.
+    pub fn masks(&self) -> usize {
+        self.subtables.iter().filter(|subtable| !subtable.slots.is_empty()).count()
+    }
+
+    /// The megaflow in a slot, if it is still of that generation.
+    #[inline(always)]
+    pub fn at(&mut self, slot: u32, generation: u32) -> Option<&mut Megaflow> {
+        self.flows.get_mut(slot as usize).filter(|flow| flow.live && flow.generation == generation)
+    }
+
+    /// Whether a slot still holds the megaflow of that generation.
+    pub fn is_live(&self, slot: u32, generation: u32) -> bool {
+        self.flows.get(slot as usize).is_some_and(|flow| flow.live && flow.generation == generation)
+    }
+
+    /// The slot of the megaflow that covers a key.
+    pub fn find(&mut self, key: &PacketKey) -> Option<(u32, u32)> {
+        for &at in &self.order {
+            let subtable = &mut self.subtables[at];
+            let hash = subtable.hash(self.seed, |word| key.word(word));
+            let Some(&slot) = subtable.slots.get(&hash) else { continue };
+            let flow = &self.flows[slot as usize];
+            let same = |&(word, mask): &(u8, u64)| {
+                (key.word(usize::from(word)) ^ flow.cold.key.words[usize::from(word)]) & mask == 0
+            };
+            if subtable.words.iter().all(same) {
+                subtable.hits += 1;
+                return Some((slot, flow.generation));
+            }
+        }
+        None
+    }
+
+    /// Keeps a decision; `None` when the table is full, or its place is taken by a colliding hash.
+    pub fn insert(&mut self, mut flow: Megaflow) -> Option<(u32, u32)> {
+        if self.len() >= self.limit {
+            return None;
+        }
+        let at = self.subtable(&mut flow.cold.mask);
+        flow.cold.key = flow.cold.key.masked(&flow.cold.mask);
+        flow.cold.subtable = at;
+        let subtable = &self.subtables[at];
+        let hash = subtable.hash(self.seed, |word| flow.cold.key.words[word]);
+        if subtable.slots.contains_key(&hash) {
+            return None;
+        }
+        let slot = match self.free.pop() {
+            Some(slot) => {
+                flow.generation = self.flows[slot as usize].generation.wrapping_add(1);
+                self.flows[slot as usize] = flow;
+                slot
+            }
+            None => {
+                self.flows.push(flow);
+                (self.flows.len() - 1) as u32
+            }
+        };
+        self.subtables[at].slots.insert(hash, slot);
+        Some((slot, self.flows[slot as usize].generation))
+    }
+
+    /// The subtable for a mask; widens the mask to every bit when there are too many.
+    fn subtable(&mut self, mask: &mut FlowMask) -> usize {
+        for word in &mut mask.words[PACKET_WORDS..] {
+            *word = 0;
+        }
+        if let Some(at) = self.subtables.iter().position(|subtable| subtable.mask == *mask) {
+            return at;
+        }
+        if self.subtables.len() >= MAX_MASKS {
+            if let Some(at) = self.subtables.iter().position(|subtable| subtable.slots.is_empty()) {
+                self.subtables[at] = Self::new_subtable(mask);
+                return at;
+            }
+            for word in &mut mask.words[..PACKET_WORDS] {
+                *word = u64::MAX;
+            }
+            if let Some(at) = self.subtables.iter().position(|subtable| subtable.mask == *mask) {
+                return at;
+            }
+        }
+        self.subtables.push(Self::new_subtable(mask));
+        self.order.push(self.subtables.len() - 1);
+        self.subtables.len() - 1
+    }
+
+    fn new_subtable(mask: &FlowMask) -> Subtable {
+        let words = (0..PACKET_WORDS)
+            .filter(|&word| mask.words[word] != 0)
+            .map(|word| (word as u8, mask.words[word]))
+            .collect();
+        Subtable { mask: *mask, words, slots: HashMap::default(), hits: 0 }
+    }
+
+    /// Credits and forgets a megaflow.
+    pub fn remove(&mut self, slot: u32) {
+        let flow = &mut self.flows[slot as usize];
+        if !flow.live {
+            return;
+        }
+        flow.credit();
+        flow.live = false;
+        let subtable = &mut self.subtables[flow.cold.subtable];
+        let hash = subtable.hash(self.seed, |word| flow.cold.key.words[word]);
+        subtable.slots.remove(&hash);
+        self.free.push(slot);
+    }
+
+    /// Every live megaflow with its slot.
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = (u32, &mut Megaflow)> {
+        self.flows
+            .iter_mut()
+            .enumerate()
+            .filter(|(_, flow)| flow.live)
+            .map(|(slot, flow)| (slot as u32, flow))
+    }
+
+    /// Puts the subtables that hit most in front, and halves their counts.
+    pub fn reorder(&mut self) {
+        let subtables = &self.subtables;
+        self.order.sort_by_key(|&at| std::cmp::Reverse(subtables[at].hits));
+        for subtable in &mut self.subtables {
+            subtable.hits /= 2;
+        }
+    }
+}
