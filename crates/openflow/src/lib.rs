@@ -1,2 +1,21 @@
 //! OpenFlow messages and the text syntax of flows.
+//!
+//! Bytes and text go in, values come out, and the other way round; there is no I/O here. [`Action`] and [`Instruction`] are
+//! used by the pipeline as they are. The text syntax is the one that `ovs-ofctl` made common.
 #![forbid(unsafe_code)]
+
+pub mod action;
+mod action_codec;
+mod bytes;
+pub mod error;
+#[doc(hidden)]
+pub mod fuzz;
+pub mod message;
+pub mod multipart;
+mod oxm;
+pub mod port;
+pub mod text;
+
+pub use action::{Action, Instruction};
+pub use error::OfError;
+pub use message::{Body, Command, Fault, FlowMod, Framer, Message, PortDesc, decode};

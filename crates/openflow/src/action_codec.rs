@@ -1,0 +1,347 @@
+//! Actions and instructions on the wire (OpenFlow 1.3.5 sections 7.2.4 and 7.2.5; Nicira's experimenter actions).
+
+use heddle_flow::Field;
+
+use crate::action::{Action, Instruction};
+use crate::bytes::{Put, Reader};
+use crate::error::OfError;
+use crate::oxm;
+
+const NICIRA: u32 = 0x0000_2320;
+/// Most actions of a list: what fits a message.
+const MAX_ACTIONS: usize = 4096;
+
+/// Reads actions up to the reader's end.
+///
+/// # Errors
+/// The error that the specification names for an unknown type, a bad length or argument.
+pub fn decode_actions(reader: &mut Reader<'_>) -> Result<Vec<Action>, OfError> {
+    let mut actions = Vec::new();
+    while reader.left() != 0 {
+        let mut header = *reader;
+        let (kind, length) = (header.u16()?, usize::from(header.u16()?));
+        if length < 8 || length % 8 != 0 {
+            return Err(OfError::ActionBadLength);
+        }
+        let mut body = reader.part(length, OfError::ActionBadLength)?;
+        body.skip(4)?;
+        actions.push(decode_action(kind, &mut body)?);
+        if actions.len() > MAX_ACTIONS {
+            return Err(OfError::ActionTooMany);
+        }
+    }
+    Ok(actions)
+}
+
+fn decode_action(kind: u16, body: &mut Reader<'_>) -> Result<Action, OfError> {
+    Ok(match kind {
+        0 => {
+            let (port, max_len) = (body.u32()?, body.u16()?);
+            if port == 0
+                || port == crate::port::ANY
+                || (port > crate::port::MAX && port < crate::port::IN_PORT)
+            {
+                return Err(OfError::ActionBadOutPort);
+            }
+            Action::Output { port, max_len }
+        }
+        11 => Action::CopyTtlOut,
+        12 => Action::CopyTtlIn,
+        15 => Action::SetMplsTtl(body.u8()?),
+        16 => Action::DecMplsTtl,
+        17 => match body.u16()? {
+            tpid @ (0x8100 | 0x88a8) => Action::PushVlan(tpid),
+            _ => return Err(OfError::ActionBadArgument),
+        },
+        18 => Action::PopVlan,
+        19 => match body.u16()? {
+            eth_type @ (0x8847 | 0x8848) => Action::PushMpls(eth_type),
+            _ => return Err(OfError::ActionBadArgument),
+        },
+        20 => Action::PopMpls(body.u16()?),
+        21 => Action::SetQueue(body.u32()?),
+        22 => Action::Group(body.u32()?),
+        23 => Action::SetTtl(body.u8()?),
+        24 => Action::DecTtl,
+        25 => {
+            let (field, value, mask) = oxm::decode_entry(body).map_err(set_error)?;
+            set_field(field, value, mask)?
+        }
+        0xffff => return decode_nicira(body),
+        _ => return Err(OfError::ActionBadType),
+    })
+}
+
+fn set_error(error: OfError) -> OfError {
+    match error {
+        OfError::MatchBadLength => OfError::ActionBadSetLength,
+        OfError::MatchBadField => OfError::ActionBadSetType,
+        _ => OfError::ActionBadSetArgument,
+    }
+}
+
+/// A field that may be set.
+fn set_field(field: Field, value: u128, mask: u128) -> Result<Action, OfError> {
+    if !field.spec().writable {
+        return Err(OfError::ActionBadSetType);
+    }
+    Ok(Action::SetField { field, value, mask })
+}
+
+fn decode_nicira(body: &mut Reader<'_>) -> Result<Action, OfError> {
+    if body.u32()? != NICIRA {
+        return Err(OfError::ActionBadExperimenter);
+    }
+    Ok(match body.u16()? {
+        1 => Action::Resubmit { port: nicira_port(body.u16()?), table: None },
+        14 => {
+            let (port, table) = (nicira_port(body.u16()?), body.u8()?);
+            Action::Resubmit { port, table: (table != 0xff).then_some(table) }
+        }
+        8 => Action::Note(body.rest().to_vec()),
+        6 => {
+            let (n_bits, src_ofs, dst_ofs) = (body.u16()?, body.u16()?, body.u16()?);
+            let (src, dst) = (oxm::from_header(body.u32()?)?, oxm::from_header(body.u32()?)?);
+            check_bits(src, src_ofs, n_bits)?;
+            check_bits(dst, dst_ofs, n_bits)?;
+            if !dst.spec().writable {
+                return Err(OfError::ActionBadSetArgument);
+            }
+            Action::Move { src, src_ofs, dst, dst_ofs, n_bits }
+        }
+        7 => {
+            let place = body.u16()?;
+            let (offset, n_bits) = (place >> 6, (place & 0x3f) + 1);
+            let (field, value) = (oxm::from_header(body.u32()?)?, body.u64()?);
+            check_bits(field, offset, n_bits)?;
+            let bits = (1u128 << n_bits) - 1;
+            if u128::from(value) & !bits != 0 {
+                return Err(OfError::ActionBadSetArgument);
+            }
+            return set_field(field, u128::from(value) << offset, bits << offset);
+        }
+        18 => Action::DecTtl,
+        20 => {
+            let (max_len, id, reason) = (body.u16()?, body.u16()?, body.u8()?);
+            Action::Controller { max_len, reason, id }
+        }
+        _ => return Err(OfError::ActionBadExperimenterType),
+    })
+}
+
+fn nicira_port(port: u16) -> Option<u32> {
+    match port {
+        0xfff8 => None,
+        0xff00.. => Some(u32::from(port) | 0xffff_0000),
+        _ => Some(u32::from(port)),
+    }
+}
+
+/// That bits lie within a field.
+///
+/// # Errors
+/// `OFPBAC_BAD_SET_ARGUMENT` if they do not.
+pub fn check_bits(field: Field, offset: u16, n_bits: u16) -> Result<(), OfError> {
+    let fits = n_bits != 0 && u32::from(offset) + u32::from(n_bits) <= u32::from(field.spec().bits);
+    if fits { Ok(()) } else { Err(OfError::ActionBadSetArgument) }
+}
+
+/// Writes actions.
+pub fn encode_actions(out: &mut Vec<u8>, actions: &[Action]) {
+    for action in actions {
+        let start = out.len();
+        out.u32(0);
+        let kind = encode_action(out, action);
+        out.pad8(start);
+        out[start..start + 2].copy_from_slice(&kind.to_be_bytes());
+        out.length_at(start + 2, start);
+    }
+}
+
+/// Writes what follows type and length; returns the type.
+fn encode_action(out: &mut Vec<u8>, action: &Action) -> u16 {
+    match action {
+        Action::Output { port, max_len } => {
+            out.u32(*port);
+            out.u16(*max_len);
+            0
+        }
+        Action::CopyTtlOut => 11,
+        Action::CopyTtlIn => 12,
+        Action::SetMplsTtl(ttl) => {
+            out.u8(*ttl);
+            15
+        }
+        Action::DecMplsTtl => 16,
+        Action::PushVlan(tpid) => {
+            out.u16(*tpid);
+            17
+        }
+        Action::PopVlan => 18,
+        Action::PushMpls(eth_type) => {
+            out.u16(*eth_type);
+            19
+        }
+        Action::PopMpls(eth_type) => {
+            out.u16(*eth_type);
+            20
+        }
+        Action::SetQueue(queue) => {
+            out.u32(*queue);
+            21
+        }
+        Action::Group(group) => {
+            out.u32(*group);
+            22
+        }
+        Action::SetTtl(ttl) => {
+            out.u8(*ttl);
+            23
+        }
+        Action::DecTtl => 24,
+        Action::SetField { field, value, mask } => return encode_set(out, *field, *value, *mask),
+        _ => return encode_nicira(out, action),
+    }
+}
+
+/// `set_field` where the whole field is set, Nicira's `load` where some of its bits are.
+fn encode_set(out: &mut Vec<u8>, field: Field, value: u128, mask: u128) -> u16 {
+    let (offset, n_bits) = (mask.trailing_zeros(), mask.count_ones());
+    let whole = mask == field.spec().full_mask();
+    let contiguous = mask >> offset == (1u128.checked_shl(n_bits).unwrap_or(0)).wrapping_sub(1);
+    if whole || !contiguous || n_bits > 64 {
+        oxm::encode_entry(out, (field, value, mask));
+        return 25;
+    }
+    out.u32(NICIRA);
+    out.u16(7);
+    out.u16((offset << 6 | (n_bits - 1)) as u16);
+    out.u32(oxm::header(field));
+    out.u64((value >> offset) as u64);
+    0xffff
+}
+
+fn encode_nicira(out: &mut Vec<u8>, action: &Action) -> u16 {
+    out.u32(NICIRA);
+    match action {
+        Action::Resubmit { port, table } => {
+            out.u16(14);
+            out.u16(port.map_or(0xfff8, |port| port as u16));
+            out.u8(table.unwrap_or(0xff));
+        }
+        Action::Move { src, src_ofs, dst, dst_ofs, n_bits } => {
+            out.u16(6);
+            out.u16(*n_bits);
+            out.u16(*src_ofs);
+            out.u16(*dst_ofs);
+            out.u32(oxm::header(*src));
+            out.u32(oxm::header(*dst));
+        }
+        Action::Controller { max_len, reason, id } => {
+            out.u16(20);
+            out.u16(*max_len);
+            out.u16(*id);
+            out.u8(*reason);
+        }
+        Action::Note(bytes) => {
+            out.u16(8);
+            out.extend_from_slice(bytes);
+        }
+        _ => {}
+    }
+    0xffff
+}
+
+/// Reads instructions up to the reader's end.
+///
+/// # Errors
+/// The error that the specification names for an unknown type, a bad length, or one that comes twice.
+pub fn decode_instructions(reader: &mut Reader<'_>) -> Result<Vec<Instruction>, OfError> {
+    let mut instructions: Vec<Instruction> = Vec::new();
+    while reader.left() != 0 {
+        let mut header = *reader;
+        let (kind, length) = (header.u16()?, usize::from(header.u16()?));
+        if length < 8 || length % 8 != 0 {
+            return Err(OfError::InstructionBadLength);
+        }
+        let mut body = reader.part(length, OfError::InstructionBadLength)?;
+        body.skip(4)?;
+        let instruction = match kind {
+            1 => Instruction::GotoTable(body.u8()?),
+            2 => {
+                body.skip(4)?;
+                Instruction::WriteMetadata { value: body.u64()?, mask: body.u64()? }
+            }
+            3 | 4 => {
+                body.skip(4)?;
+                let mut rest = Reader::new(body.rest(), OfError::ActionBadLength);
+                let actions = decode_actions(&mut rest)?;
+                if kind == 3 { Instruction::Write(actions) } else { Instruction::Apply(actions) }
+            }
+            5 => Instruction::Clear,
+            6 => Instruction::Meter(body.u32()?),
+            _ => return Err(OfError::InstructionUnknown),
+        };
+        let same =
+            |other: &Instruction| std::mem::discriminant(other) == std::mem::discriminant(&instruction);
+        if instructions.iter().any(same) {
+            return Err(OfError::InstructionDuplicate);
+        }
+        instructions.push(instruction);
+    }
+    instructions.sort_by_key(order);
+    Ok(instructions)
+}
+
+/// The order in which instructions run (OpenFlow 1.3.5 section 5.9).
+pub fn order(instruction: &Instruction) -> u8 {
+    match instruction {
+        Instruction::Meter(_) => 0,
+        Instruction::Apply(_) => 1,
+        Instruction::Clear => 2,
+        Instruction::Write(_) => 3,
+        Instruction::WriteMetadata { .. } => 4,
+        Instruction::GotoTable(_) => 5,
+    }
+}
+
+/// Writes instructions.
+pub fn encode_instructions(out: &mut Vec<u8>, instructions: &[Instruction]) {
+    for instruction in instructions {
+        let start = out.len();
+        out.u32(0);
+        let kind: u16 = match instruction {
+            Instruction::GotoTable(table) => {
+                out.u8(*table);
+                1
+            }
+            Instruction::WriteMetadata { value, mask } => {
+                out.zeros(4);
+                out.u64(*value);
+                out.u64(*mask);
+                2
+            }
+            Instruction::Write(actions) => {
+                out.zeros(4);
+                encode_actions(out, actions);
+                3
+            }
+            Instruction::Apply(actions) => {
+                out.zeros(4);
+                encode_actions(out, actions);
+                4
+            }
+            Instruction::Clear => {
+                out.zeros(4);
+                5
+            }
+            Instruction::Meter(meter) => {
+                out.u32(*meter);
+                6
+            }
+        };
+        out.pad8(start);
+        out[start..start + 2].copy_from_slice(&kind.to_be_bytes());
+        out.length_at(start + 2, start);
+    }
+}

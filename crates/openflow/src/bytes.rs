@@ -1,0 +1,140 @@
+//! Reading and writing bytes of the wire, big-endian. A reader never looks past its end, and never panics.
+
+use crate::error::OfError;
+
+/// Reads from a slice; running out is the error that it was made with.
+#[derive(Clone, Copy)]
+pub struct Reader<'a> {
+    bytes: &'a [u8],
+    short: OfError,
+}
+
+impl<'a> Reader<'a> {
+    /// A reader of `bytes`; `short` is what it says when they run out.
+    pub fn new(bytes: &'a [u8], short: OfError) -> Self {
+        Self { bytes, short }
+    }
+
+    /// Bytes that are left.
+    pub fn left(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// The rest.
+    pub fn rest(&mut self) -> &'a [u8] {
+        std::mem::take(&mut self.bytes)
+    }
+
+    /// The next `count` bytes.
+    ///
+    /// # Errors
+    /// If fewer are left.
+    pub fn take(&mut self, count: usize) -> Result<&'a [u8], OfError> {
+        let (taken, rest) = self.bytes.split_at_checked(count).ok_or(self.short)?;
+        self.bytes = rest;
+        Ok(taken)
+    }
+
+    /// The next `count` bytes, as a reader that says `short`.
+    ///
+    /// # Errors
+    /// If fewer are left.
+    pub fn part(&mut self, count: usize, short: OfError) -> Result<Reader<'a>, OfError> {
+        Ok(Reader::new(self.take(count)?, short))
+    }
+
+    /// Skips bytes.
+    ///
+    /// # Errors
+    /// If fewer are left.
+    pub fn skip(&mut self, count: usize) -> Result<(), OfError> {
+        self.take(count).map(|_| ())
+    }
+
+    fn array<const N: usize>(&mut self) -> Result<[u8; N], OfError> {
+        let short = self.short;
+        self.take(N)?.first_chunk().copied().ok_or(short)
+    }
+
+    /// A byte.
+    ///
+    /// # Errors
+    /// If none is left.
+    pub fn u8(&mut self) -> Result<u8, OfError> {
+        Ok(self.array::<1>()?[0])
+    }
+
+    /// Two bytes.
+    ///
+    /// # Errors
+    /// If fewer are left.
+    pub fn u16(&mut self) -> Result<u16, OfError> {
+        Ok(u16::from_be_bytes(self.array()?))
+    }
+
+    /// Four bytes.
+    ///
+    /// # Errors
+    /// If fewer are left.
+    pub fn u32(&mut self) -> Result<u32, OfError> {
+        Ok(u32::from_be_bytes(self.array()?))
+    }
+
+    /// Eight bytes.
+    ///
+    /// # Errors
+    /// If fewer are left.
+    pub fn u64(&mut self) -> Result<u64, OfError> {
+        Ok(u64::from_be_bytes(self.array()?))
+    }
+}
+
+/// Appends big-endian values.
+pub trait Put {
+    /// A byte.
+    fn u8(&mut self, value: u8);
+    /// Two bytes.
+    fn u16(&mut self, value: u16);
+    /// Four bytes.
+    fn u32(&mut self, value: u32);
+    /// Eight bytes.
+    fn u64(&mut self, value: u64);
+    /// Zeros.
+    fn zeros(&mut self, count: usize);
+    /// Zeros up to a multiple of eight bytes counted from `start`.
+    fn pad8(&mut self, start: usize);
+    /// A name in a field of `width` bytes, cut so that a zero ends it.
+    fn name(&mut self, name: &str, width: usize);
+    /// Writes the length since `start` at `at`.
+    fn length_at(&mut self, at: usize, start: usize);
+}
+
+impl Put for Vec<u8> {
+    fn u8(&mut self, value: u8) {
+        self.push(value);
+    }
+    fn u16(&mut self, value: u16) {
+        self.extend_from_slice(&value.to_be_bytes());
+    }
+    fn u32(&mut self, value: u32) {
+        self.extend_from_slice(&value.to_be_bytes());
+    }
+    fn u64(&mut self, value: u64) {
+        self.extend_from_slice(&value.to_be_bytes());
+    }
+    fn zeros(&mut self, count: usize) {
+        self.resize(self.len() + count, 0);
+    }
+    fn pad8(&mut self, start: usize) {
+        self.zeros((8 - (self.len() - start) % 8) % 8);
+    }
+    fn name(&mut self, name: &str, width: usize) {
+        let taken = name.len().min(width - 1);
+        self.extend_from_slice(&name.as_bytes()[..taken]);
+        self.zeros(width - taken);
+    }
+    fn length_at(&mut self, at: usize, start: usize) {
+        let length = (self.len() - start) as u16;
+        self[at..at + 2].copy_from_slice(&length.to_be_bytes());
+    }
+}

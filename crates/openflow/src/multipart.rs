@@ -1,0 +1,400 @@
+//! Multipart requests and replies: descriptions and statistics (OpenFlow 1.3.5 section 7.3.5).
+
+use heddle_flow::Match;
+
+use crate::action::Instruction;
+use crate::action_codec::{decode_instructions, encode_instructions};
+use crate::bytes::{Put, Reader};
+use crate::error::OfError;
+use crate::message::PortDesc;
+use crate::oxm::{decode_match, encode_match};
+
+/// Bytes of a reply's body that fit one message.
+const MAX_BODY: usize = 65_535 - 16;
+const MORE: u16 = 1;
+
+/// Which flows are asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FlowFilter {
+    /// The table; 255 for all.
+    pub table_id: u8,
+    /// Only flows that output here.
+    pub out_port: u32,
+    /// Only flows that use this group.
+    pub out_group: u32,
+    /// The mark asked for.
+    pub cookie: u64,
+    /// Which of its bits.
+    pub cookie_mask: u64,
+    /// Flows that this contains.
+    pub matching: Match,
+}
+
+/// A question.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Request {
+    /// Who made the switch.
+    Desc,
+    /// Flows.
+    Flow(FlowFilter),
+    /// Sums over flows.
+    Aggregate(FlowFilter),
+    /// Tables.
+    Table,
+    /// Counters of a port; [`crate::port::ANY`] for all.
+    PortStats(u32),
+    /// Ports.
+    PortDesc,
+    /// Something that is not answered.
+    Unsupported(u16, Vec<u8>),
+}
+
+/// A flow with its counters.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FlowStats {
+    /// Its table.
+    pub table_id: u8,
+    /// Milliseconds since it was made.
+    pub duration_ms: u64,
+    /// Priority.
+    pub priority: u16,
+    /// Seconds without a packet after which it goes.
+    pub idle_timeout: u16,
+    /// Seconds after which it goes.
+    pub hard_timeout: u16,
+    /// Flags it was made with.
+    pub flags: u16,
+    /// Its mark.
+    pub cookie: u64,
+    /// Packets it took.
+    pub packets: u64,
+    /// Bytes it took.
+    pub bytes: u64,
+    /// What it matches.
+    pub matching: Match,
+    /// What it does.
+    pub instructions: Vec<Instruction>,
+}
+
+/// A table with its counters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TableStats {
+    /// The table.
+    pub table_id: u8,
+    /// Its flows.
+    pub active: u32,
+    /// Packets looked up.
+    pub lookups: u64,
+    /// Packets that a flow took.
+    pub matched: u64,
+}
+
+/// Counters of a port.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PortStats {
+    /// The port.
+    pub number: u32,
+    /// In the wire's order: packets in and out, bytes in and out, drops in and out, errors in and out.
+    pub counters: [u64; 8],
+    /// Milliseconds since it was added.
+    pub duration_ms: u64,
+}
+
+/// An answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reply {
+    /// Manufacturer, hardware, software, serial number, description.
+    Desc([String; 5]),
+    /// Flows.
+    Flow(Vec<FlowStats>),
+    /// Packets, bytes and flows.
+    Aggregate(u64, u64, u32),
+    /// Tables.
+    Table(Vec<TableStats>),
+    /// Counters of ports.
+    PortStats(Vec<PortStats>),
+    /// Ports.
+    PortDesc(Vec<PortDesc>),
+}
+
+/// Reads a request.
+///
+/// # Errors
+/// As the specification names them.
+pub(crate) fn decode_request(reader: &mut Reader<'_>) -> Result<Request, OfError> {
+    let kind = reader.u16()?;
+    if reader.u16()? & MORE != 0 {
+        return Err(OfError::RequestMultipartOverflow);
+    }
+    reader.skip(4)?;
+    Ok(match kind {
+        0 => Request::Desc,
+        1 => Request::Flow(decode_filter(reader)?),
+        2 => Request::Aggregate(decode_filter(reader)?),
+        3 => Request::Table,
+        4 => {
+            let number = reader.u32()?;
+            reader.skip(4)?;
+            Request::PortStats(number)
+        }
+        13 => Request::PortDesc,
+        _ => Request::Unsupported(kind, reader.rest().to_vec()),
+    })
+}
+
+fn decode_filter(reader: &mut Reader<'_>) -> Result<FlowFilter, OfError> {
+    let table_id = reader.u8()?;
+    reader.skip(3)?;
+    let (out_port, out_group) = (reader.u32()?, reader.u32()?);
+    reader.skip(4)?;
+    let (cookie, cookie_mask) = (reader.u64()?, reader.u64()?);
+    let matching = decode_match(reader)?;
+    Ok(FlowFilter { table_id, out_port, out_group, cookie, cookie_mask, matching })
+}
+
+pub(crate) fn encode_request(out: &mut Vec<u8>, request: &Request) {
+    let kind = match request {
+        Request::Desc => 0,
+        Request::Flow(_) => 1,
+        Request::Aggregate(_) => 2,
+        Request::Table => 3,
+        Request::PortStats(_) => 4,
+        Request::PortDesc => 13,
+        Request::Unsupported(kind, _) => *kind,
+    };
+    out.u16(kind);
+    out.zeros(6);
+    match request {
+        Request::Flow(filter) | Request::Aggregate(filter) => {
+            out.u8(filter.table_id);
+            out.zeros(3);
+            out.u32(filter.out_port);
+            out.u32(filter.out_group);
+            out.zeros(4);
+            out.u64(filter.cookie);
+            out.u64(filter.cookie_mask);
+            encode_match(out, &filter.matching);
+        }
+        Request::PortStats(number) => {
+            out.u32(*number);
+            out.zeros(4);
+        }
+        Request::Unsupported(_, body) => out.extend_from_slice(body),
+        Request::Desc | Request::Table | Request::PortDesc => {}
+    }
+}
+
+impl Reply {
+    /// The bodies of the messages that carry it.
+    pub(crate) fn encode(&self) -> Vec<Vec<u8>> {
+        let (kind, items): (u16, Vec<Vec<u8>>) = match self {
+            Reply::Desc(words) => (0, vec![encode_desc(words)]),
+            Reply::Flow(flows) => (1, flows.iter().map(encode_flow).collect()),
+            Reply::Aggregate(packets, bytes, flows) => {
+                let mut out = Vec::new();
+                out.u64(*packets);
+                out.u64(*bytes);
+                out.u32(*flows);
+                out.zeros(4);
+                (2, vec![out])
+            }
+            Reply::Table(tables) => (3, tables.iter().map(encode_table).collect()),
+            Reply::PortStats(ports) => (4, ports.iter().map(encode_port_stats).collect()),
+            Reply::PortDesc(ports) => (13, ports.iter().map(encode_port_item).collect()),
+        };
+        let mut bodies = vec![Vec::new()];
+        for item in items {
+            if bodies.last().is_some_and(|body| body.len() + item.len() > MAX_BODY) {
+                bodies.push(Vec::new());
+            }
+            if let Some(body) = bodies.last_mut() {
+                body.extend_from_slice(&item);
+            }
+        }
+        let last = bodies.len() - 1;
+        let header = |(index, body): (usize, Vec<u8>)| {
+            let mut out = Vec::with_capacity(body.len() + 8);
+            out.u16(kind);
+            out.u16(if index == last { 0 } else { MORE });
+            out.zeros(4);
+            out.extend_from_slice(&body);
+            out
+        };
+        bodies.into_iter().enumerate().map(header).collect()
+    }
+}
+
+const DESC_WIDTHS: [usize; 5] = [256, 256, 256, 32, 256];
+
+fn encode_desc(words: &[String; 5]) -> Vec<u8> {
+    let mut out = Vec::new();
+    words.iter().zip(DESC_WIDTHS).for_each(|(word, width)| out.name(word, width));
+    out
+}
+
+fn encode_flow(flow: &FlowStats) -> Vec<u8> {
+    let mut out = Vec::new();
+    out.u16(0);
+    out.u8(flow.table_id);
+    out.u8(0);
+    put_duration(&mut out, flow.duration_ms);
+    out.u16(flow.priority);
+    out.u16(flow.idle_timeout);
+    out.u16(flow.hard_timeout);
+    out.u16(flow.flags);
+    out.zeros(4);
+    out.u64(flow.cookie);
+    out.u64(flow.packets);
+    out.u64(flow.bytes);
+    encode_match(&mut out, &flow.matching);
+    encode_instructions(&mut out, &flow.instructions);
+    out.length_at(0, 0);
+    out
+}
+
+fn put_duration(out: &mut Vec<u8>, milliseconds: u64) {
+    out.u32((milliseconds / 1000) as u32);
+    out.u32((milliseconds % 1000) as u32 * 1_000_000);
+}
+
+fn duration(reader: &mut Reader<'_>) -> Result<u64, OfError> {
+    Ok(u64::from(reader.u32()?) * 1000 + u64::from(reader.u32()?) / 1_000_000)
+}
+
+fn encode_table(table: &TableStats) -> Vec<u8> {
+    let mut out = Vec::new();
+    out.u8(table.table_id);
+    out.zeros(3);
+    out.u32(table.active);
+    out.u64(table.lookups);
+    out.u64(table.matched);
+    out
+}
+
+fn encode_port_stats(port: &PortStats) -> Vec<u8> {
+    let mut out = Vec::new();
+    out.u32(port.number);
+    out.zeros(4);
+    port.counters.iter().for_each(|&counter| out.u64(counter));
+    out.zeros(32);
+    put_duration(&mut out, port.duration_ms);
+    out
+}
+
+fn encode_port_item(port: &PortDesc) -> Vec<u8> {
+    let mut out = Vec::new();
+    encode_port(&mut out, port);
+    out
+}
+
+pub(crate) fn encode_port(out: &mut Vec<u8>, port: &PortDesc) {
+    out.u32(port.number);
+    out.zeros(4);
+    out.extend_from_slice(&port.mac);
+    out.zeros(2);
+    out.name(&port.name, 16);
+    out.u32(port.config);
+    out.u32(port.state);
+    out.u32(port.current);
+    out.zeros(12);
+    out.u32(port.speed_kbps);
+    out.u32(port.speed_kbps);
+}
+
+fn name(bytes: &[u8]) -> String {
+    let end = bytes.iter().position(|&byte| byte == 0).unwrap_or(bytes.len());
+    String::from_utf8_lossy(&bytes[..end]).into_owned()
+}
+
+pub(crate) fn decode_port(reader: &mut Reader<'_>) -> Result<PortDesc, OfError> {
+    let number = reader.u32()?;
+    reader.skip(4)?;
+    let mut mac = [0; 6];
+    mac.copy_from_slice(reader.take(6)?);
+    reader.skip(2)?;
+    let name = name(reader.take(16)?);
+    let (config, state, current) = (reader.u32()?, reader.u32()?, reader.u32()?);
+    reader.skip(12)?;
+    let speed_kbps = reader.u32()?;
+    reader.skip(4)?;
+    Ok(PortDesc { number, mac, name, config, state, current, speed_kbps })
+}
+
+/// Reads a reply, one part of it where it came in several.
+pub(crate) fn decode_reply(reader: &mut Reader<'_>) -> Result<Reply, OfError> {
+    let kind = reader.u16()?;
+    reader.skip(6)?;
+    Ok(match kind {
+        0 => {
+            let mut words: [String; 5] = Default::default();
+            for (word, width) in words.iter_mut().zip(DESC_WIDTHS) {
+                *word = name(reader.take(width)?);
+            }
+            Reply::Desc(words)
+        }
+        1 => Reply::Flow(repeat(reader, decode_flow)?),
+        2 => {
+            let (packets, bytes, flows) = (reader.u64()?, reader.u64()?, reader.u32()?);
+            reader.skip(4)?;
+            Reply::Aggregate(packets, bytes, flows)
+        }
+        3 => Reply::Table(repeat(reader, decode_table)?),
+        4 => Reply::PortStats(repeat(reader, decode_port_stats)?),
+        13 => Reply::PortDesc(repeat(reader, decode_port)?),
+        _ => return Err(OfError::RequestBadMultipart),
+    })
+}
+
+fn repeat<T>(
+    reader: &mut Reader<'_>,
+    item: impl Fn(&mut Reader<'_>) -> Result<T, OfError>,
+) -> Result<Vec<T>, OfError> {
+    let mut items = Vec::new();
+    while reader.left() != 0 {
+        items.push(item(reader)?);
+    }
+    Ok(items)
+}
+
+fn decode_flow(reader: &mut Reader<'_>) -> Result<FlowStats, OfError> {
+    let length = usize::from(reader.u16()?).checked_sub(2).ok_or(OfError::RequestBadLength)?;
+    let mut body = reader.part(length, OfError::RequestBadLength)?;
+    let table_id = body.u8()?;
+    body.skip(1)?;
+    let duration_ms = duration(&mut body)?;
+    let (priority, idle_timeout, hard_timeout, flags) = (body.u16()?, body.u16()?, body.u16()?, body.u16()?);
+    body.skip(4)?;
+    let (cookie, packets, bytes) = (body.u64()?, body.u64()?, body.u64()?);
+    let matching = decode_match(&mut body)?;
+    let instructions = decode_instructions(&mut body)?;
+    Ok(FlowStats {
+        table_id,
+        duration_ms,
+        priority,
+        idle_timeout,
+        hard_timeout,
+        flags,
+        cookie,
+        packets,
+        bytes,
+        matching,
+        instructions,
+    })
+}
+
+fn decode_table(reader: &mut Reader<'_>) -> Result<TableStats, OfError> {
+    let table_id = reader.u8()?;
+    reader.skip(3)?;
+    Ok(TableStats { table_id, active: reader.u32()?, lookups: reader.u64()?, matched: reader.u64()? })
+}
+
+fn decode_port_stats(reader: &mut Reader<'_>) -> Result<PortStats, OfError> {
+    let number = reader.u32()?;
+    reader.skip(4)?;
+    let mut counters = [0; 8];
+    for counter in &mut counters {
+        *counter = reader.u64()?;
+    }
+    reader.skip(32)?;
+    Ok(PortStats { number, counters, duration_ms: duration(reader)? })
+}

@@ -1,0 +1,167 @@
+//! Matches and fields on the wire (OpenFlow 1.3.5 section 7.2.3), driven by the table of fields.
+
+use heddle_flow::field::{FIELDS, OxmId};
+use heddle_flow::{Field, Match};
+
+use crate::bytes::{Put, Reader};
+use crate::error::OfError;
+
+const EXPERIMENTER: u16 = 0xffff;
+/// Nicira's id, which is also its OXM experimenter.
+const ONF: u32 = 0x4f4e_4600;
+
+/// A field with value and mask.
+pub type Entry = (Field, u128, u128);
+
+/// The field as this protocol numbers it.
+fn oxm_id(field: Field) -> Option<OxmId> {
+    field.spec().oxm.or(field.spec().nxm)
+}
+
+fn value(bytes: &[u8]) -> u128 {
+    bytes.iter().fold(0, |value, &byte| value << 8 | u128::from(byte))
+}
+
+fn put_value(out: &mut Vec<u8>, value: u128, length: u8) {
+    out.extend_from_slice(&value.to_be_bytes()[16 - usize::from(length)..]);
+}
+
+/// Reads one field.
+///
+/// # Errors
+/// The error that the specification names for an unknown field, a wrong length, value or mask.
+pub fn decode_entry(reader: &mut Reader<'_>) -> Result<Entry, OfError> {
+    let class = reader.u16()?;
+    let (number, length) = (reader.u8()?, usize::from(reader.u8()?));
+    let mut body = reader.part(length, OfError::MatchBadLength)?;
+    if class == EXPERIMENTER && body.u32()? != ONF {
+        return Err(OfError::MatchBadField);
+    }
+    let (class, has_mask) = (if class == EXPERIMENTER { 0x8000 } else { class }, number & 1 != 0);
+    let field = Field::by_oxm(class, number >> 1).ok_or(OfError::MatchBadField)?;
+    let spec = field.spec();
+    let ids = [spec.oxm, spec.nxm].into_iter().flatten();
+    let id = ids.into_iter().find(|id| id.class == class).ok_or(OfError::MatchBadField)?;
+    let width = usize::from(id.length);
+    if body.left() != width * if has_mask { 2 } else { 1 } {
+        return Err(OfError::MatchBadLength);
+    }
+    let wanted = value(body.take(width)?);
+    let mask = if has_mask { value(body.take(width)?) } else { spec.full_mask() };
+    if wanted & !spec.full_mask() != 0 {
+        return Err(OfError::MatchBadValue);
+    }
+    if has_mask && (wanted & !mask != 0 || !spec.maskable && mask & spec.full_mask() != spec.full_mask()) {
+        return Err(OfError::MatchBadMask);
+    }
+    Ok((field, wanted, mask & spec.full_mask()))
+}
+
+/// Writes one field.
+pub fn encode_entry(out: &mut Vec<u8>, (field, wanted, mask): Entry) {
+    let Some(id) = oxm_id(field) else { return };
+    let has_mask = mask != field.spec().full_mask();
+    out.u16(id.class);
+    out.u8(id.field << 1 | u8::from(has_mask));
+    out.u8(id.length * if has_mask { 2 } else { 1 });
+    put_value(out, wanted, id.length);
+    if has_mask {
+        put_value(out, mask, id.length);
+    }
+}
+
+/// The header alone, as Nicira's actions name a field.
+pub fn header(field: Field) -> u32 {
+    let id = field.spec().nxm.or(field.spec().oxm).unwrap_or(OxmId::new(0, 0, 0));
+    u32::from(id.class) << 16 | u32::from(id.field) << 9 | u32::from(id.length)
+}
+
+/// The field that a header names.
+///
+/// # Errors
+/// If it names none.
+pub fn from_header(header: u32) -> Result<Field, OfError> {
+    Field::by_oxm((header >> 16) as u16, (header >> 9) as u8 & 0x7f).ok_or(OfError::ActionBadSetType)
+}
+
+/// Reads fields up to the reader's end.
+///
+/// # Errors
+/// As [`decode_entry`]; a field named twice, or one whose prerequisites are not asked for before it.
+pub fn decode_fields(reader: &mut Reader<'_>) -> Result<Match, OfError> {
+    let mut matching = Match::default();
+    let mut seen: Vec<Field> = Vec::new();
+    while reader.left() != 0 {
+        let (field, wanted, mask) = decode_entry(reader)?;
+        if seen.contains(&field) {
+            return Err(OfError::MatchDuplicateField);
+        }
+        seen.push(field);
+        if !matching.satisfies(field) {
+            return Err(OfError::MatchBadPrerequisite);
+        }
+        // A mask of no bits asks nothing.
+        if mask != 0 {
+            matching.set_masked(field, wanted, mask);
+        }
+    }
+    Ok(matching)
+}
+
+/// Reads a whole `ofp_match` with its padding.
+///
+/// # Errors
+/// As [`decode_fields`]; another type than OXM, a length that is too short.
+pub fn decode_match(reader: &mut Reader<'_>) -> Result<Match, OfError> {
+    if reader.u16()? != 1 {
+        return Err(OfError::MatchBadType);
+    }
+    let length = usize::from(reader.u16()?);
+    let fields = length.checked_sub(4).ok_or(OfError::MatchBadLength)?;
+    let mut part = reader.part(fields, OfError::MatchBadLength)?;
+    reader.skip((8 - length % 8) % 8)?;
+    decode_fields(&mut part)
+}
+
+/// The fields that a match asks, each once, prerequisites first.
+pub fn entries(matching: &Match) -> Vec<Entry> {
+    let mut entries = Vec::new();
+    let mut left = *matching.mask();
+    let mut order: Vec<Field> = FIELDS.iter().map(|spec| spec.field).collect();
+    // What others presuppose comes first; what is a view of the same bits comes after the field it is a view of.
+    order.sort_by_key(|field| match field {
+        Field::EthType => 0,
+        Field::VlanVid | Field::VlanPcp | Field::IpDscp | Field::NwEcn => 1,
+        Field::NwProto => 2,
+        Field::Icmpv6Type => 3,
+        _ => 4,
+    });
+    for field in order {
+        let spec = field.spec();
+        let (wanted, mask) = (matching.key().get(field), left.get(field));
+        if mask == 0 || oxm_id(field).is_none() || !matching.satisfies(field) {
+            continue;
+        }
+        if mask != spec.full_mask() && !spec.maskable {
+            continue;
+        }
+        entries.push((field, wanted, mask));
+        let word = usize::from(spec.word);
+        if spec.bits > 64 {
+            left.words[word..word + 2].fill(0);
+        } else {
+            left.words[word] &= !((spec.full_mask() as u64) << spec.shift);
+        }
+    }
+    entries
+}
+
+/// Writes a whole `ofp_match` with its padding.
+pub fn encode_match(out: &mut Vec<u8>, matching: &Match) {
+    let start = out.len();
+    out.u16(1);
+    out.u16(0);
+    entries(matching).into_iter().for_each(|entry| encode_entry(out, entry));
+    out.length_at(start + 2, start);
+    out.pad8(start);
+}

@@ -1,0 +1,196 @@
+//! A bridge: its published snapshot, and the live state beside it.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::mpsc::SyncSender;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use arc_swap::ArcSwap;
+
+use crate::fdb::Fdb;
+use crate::frozen::FrozenStates;
+use crate::table::{ChangeLog, PortCounters, Snapshot};
+
+/// A packet on its way to the controllers of a bridge.
+#[derive(Clone, Debug)]
+pub struct PacketIn {
+    /// Why: 0 no match, 1 action, 2 invalid TTL (OpenFlow 1.3.5 section 7.4.1).
+    pub reason: u8,
+    /// Table of the flow that sent it.
+    pub table: u8,
+    /// Cookie of the flow that sent it.
+    pub cookie: u64,
+    /// OpenFlow port it came in by.
+    pub in_port: u32,
+    /// Metadata at that moment.
+    pub metadata: u64,
+    /// Length of the whole frame in bytes.
+    pub total_len: u16,
+    /// The frame, cut to what was asked for.
+    pub data: Vec<u8>,
+}
+
+/// A bridge.
+pub struct Bridge {
+    /// Its name.
+    pub name: String,
+    snapshot: ArcSwap<Snapshot>,
+    writer: Mutex<()>,
+    /// What has changed, for cached decisions.
+    pub changes: ChangeLog,
+    /// Learned addresses.
+    pub fdb: Fdb,
+    punted: SyncSender<PacketIn>,
+    /// Packets that found the way to the controllers full.
+    pub punts_dropped: AtomicU64,
+    change: Arc<AtomicU64>,
+}
+
+impl Bridge {
+    /// The snapshot that translations read now.
+    pub fn snapshot(&self) -> Arc<Snapshot> {
+        self.snapshot.load_full()
+    }
+
+    /// Changes the configuration in one swap: a translation sees all of it or none. `edit` returns what it changed, to be
+    /// noted for cached decisions after publication.
+    pub fn publish<R>(&self, edit: impl FnOnce(&mut Snapshot, &ChangeLog) -> R) -> R {
+        let _writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut next = (*self.snapshot.load_full()).clone();
+        let answer = {
+            let pending = ChangeLog::default();
+            let answer = edit(&mut next, &pending);
+            self.snapshot.store(Arc::new(next));
+            self.changes.append(&pending);
+            answer
+        };
+        self.touch();
+        answer
+    }
+
+    /// Says that something which decisions may depend on has changed.
+    pub fn touch(&self) {
+        self.change.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// Hands a packet to the controllers; dropped and counted when they are behind.
+    pub fn punt(&self, packet: PacketIn) {
+        if self.punted.try_send(packet).is_err() {
+            self.punts_dropped.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+/// Where a datapath port is attached.
+#[derive(Clone)]
+pub struct Place {
+    /// The bridge.
+    pub bridge: Arc<Bridge>,
+    /// Its OpenFlow number there.
+    pub port: u32,
+    /// Counters of the port.
+    pub counters: Arc<PortCounters>,
+}
+
+/// All bridges of a process: what translation walks through.
+#[derive(Default)]
+pub struct Network {
+    /// Change number of everything that decisions depend on.
+    pub change: Arc<AtomicU64>,
+    bridges: ArcSwap<HashMap<String, Arc<Bridge>>>,
+    places: ArcSwap<HashMap<u32, Place>>,
+    writer: Mutex<()>,
+    next_port: AtomicU32,
+    /// Translations that wait for a packet to be looked up again.
+    pub frozen: FrozenStates,
+    /// What is known of packets handed to controllers.
+    pub punts: crate::frozen::Punts,
+}
+
+impl Network {
+    fn lock(&self) -> MutexGuard<'_, ()> {
+        self.writer.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn touch(&self) {
+        self.change.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// Makes a bridge; packets for its controllers go to `punted`. `None` if the name is taken.
+    pub fn add_bridge(&self, name: &str, punted: SyncSender<PacketIn>) -> Option<Arc<Bridge>> {
+        let _writer = self.lock();
+        let mut bridges = (**self.bridges.load()).clone();
+        if bridges.contains_key(name) {
+            return None;
+        }
+        let bridge = Arc::new(Bridge {
+            name: name.to_owned(),
+            snapshot: ArcSwap::default(),
+            writer: Mutex::new(()),
+            changes: ChangeLog::default(),
+            fdb: Fdb::default(),
+            punted,
+            punts_dropped: AtomicU64::new(0),
+            change: Arc::clone(&self.change),
+        });
+        bridges.insert(name.to_owned(), Arc::clone(&bridge));
+        self.bridges.store(Arc::new(bridges));
+        self.touch();
+        Some(bridge)
+    }
+
+    /// Forgets a bridge.
+    pub fn remove_bridge(&self, name: &str) -> Option<Arc<Bridge>> {
+        let _writer = self.lock();
+        let mut bridges = (**self.bridges.load()).clone();
+        let bridge = bridges.remove(name)?;
+        self.bridges.store(Arc::new(bridges));
+        bridge.changes.everything();
+        self.touch();
+        Some(bridge)
+    }
+
+    /// The bridge of this name.
+    pub fn bridge(&self, name: &str) -> Option<Arc<Bridge>> {
+        self.bridges.load().get(name).cloned()
+    }
+
+    /// Names of the bridges, in order.
+    pub fn bridge_names(&self) -> Vec<String> {
+        let mut names: Vec<String> = self.bridges.load().keys().cloned().collect();
+        names.sort();
+        names
+    }
+
+    /// A datapath port number that was not used before.
+    pub fn allocate_port(&self) -> u32 {
+        self.next_port.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    /// Says where a datapath port is attached.
+    pub fn attach(&self, datapath_port: u32, place: Place) {
+        self.edit_places(|places| {
+            places.insert(datapath_port, place);
+        });
+    }
+
+    /// Forgets where a datapath port was attached.
+    pub fn detach(&self, datapath_port: u32) {
+        self.edit_places(|places| {
+            places.remove(&datapath_port);
+        });
+    }
+
+    fn edit_places(&self, edit: impl FnOnce(&mut HashMap<u32, Place>)) {
+        let _writer = self.lock();
+        let mut places = (**self.places.load()).clone();
+        edit(&mut places);
+        self.places.store(Arc::new(places));
+        self.touch();
+    }
+
+    /// Where a datapath port is attached.
+    pub fn place(&self, datapath_port: u32) -> Option<Place> {
+        self.places.load().get(&datapath_port).cloned()
+    }
+}

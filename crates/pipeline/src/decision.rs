@@ -1,0 +1,122 @@
+//! What a megaflow keeps of its translation: whom it credits, and what must stand for it to stay true.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use heddle_datapath::{Decision, Usage};
+use heddle_flow::layout::{PACKET_WORDS, PORT};
+use heddle_flow::{FlowKey, FlowMask, Match};
+
+use crate::bridge::Bridge;
+use crate::fdb;
+use crate::table::{FlowStats, PortCounters};
+
+/// Who is credited with packets.
+pub enum Credit {
+    /// A flow that matched.
+    Flow(Arc<FlowStats>),
+    /// A port without a device, that the packets came in by.
+    Received(Arc<PortCounters>),
+    /// A port without a device, that the packets went out by.
+    Sent(Arc<PortCounters>),
+    /// A learned address, which stays young.
+    Address(Arc<fdb::Entry>),
+}
+
+/// One look at a table.
+pub struct Visit {
+    /// The table.
+    pub table: u8,
+    /// OpenFlow port that the packet was in by.
+    pub in_port: u32,
+    /// Bits that the pipeline had written before: their values are not the packet's.
+    pub written: FlowMask,
+}
+
+impl Visit {
+    /// Whether a flow with this match may take packets of the megaflow at this look.
+    fn may_match(&self, table: u8, matching: &Match, key: &FlowKey, mask: &FlowMask) -> bool {
+        if table != self.table {
+            return false;
+        }
+        let (asked, asked_mask) = (matching.key(), matching.mask());
+        if asked_mask.words[PORT] >> 32 != 0 && asked.in_port() != self.in_port {
+            return false;
+        }
+        (PORT + 1..PACKET_WORDS).all(|word| {
+            let bits = asked_mask.words[word] & mask.words[word] & !self.written.words[word];
+            (asked.words[word] ^ key.words[word]) & bits == 0
+        })
+    }
+}
+
+/// What must stand.
+pub enum Dependency {
+    /// The tables of a bridge, as far as they were looked at.
+    Flows {
+        /// The bridge.
+        bridge: Arc<Bridge>,
+        /// Number of its last change that the decision knows.
+        seen: u64,
+        /// The looks.
+        visits: Vec<Visit>,
+    },
+    /// A part of a bridge's forwarding database.
+    Addresses {
+        /// The bridge.
+        bridge: Arc<Bridge>,
+        /// The part.
+        bucket: usize,
+        /// Its change number.
+        seen: u64,
+    },
+}
+
+/// What a megaflow keeps of its translation.
+#[derive(Default)]
+pub struct Kept {
+    /// Who is credited.
+    pub credits: Vec<Credit>,
+    /// What must stand.
+    pub dependencies: Vec<Dependency>,
+}
+
+impl Decision for Kept {
+    fn is_current(&mut self, key: &FlowKey, mask: &FlowMask) -> bool {
+        self.dependencies.iter_mut().all(|dependency| match dependency {
+            Dependency::Addresses { bridge, bucket, seen } => bridge.fdb.change(*bucket) == *seen,
+            Dependency::Flows { bridge, seen, visits } => {
+                let now = bridge.changes.number();
+                let concerns = |table: u8, matching: &Match| {
+                    visits.iter().any(|visit| visit.may_match(table, matching, key, mask))
+                };
+                let stands = now == *seen || bridge.changes.unconcerned(*seen, concerns);
+                *seen = if stands { now } else { *seen };
+                stands
+            }
+        })
+    }
+
+    fn credit(&self, usage: &Usage) {
+        for credit in &self.credits {
+            match credit {
+                Credit::Flow(stats) => {
+                    stats.packets.fetch_add(usage.packets, Ordering::Relaxed);
+                    stats.bytes.fetch_add(usage.bytes, Ordering::Relaxed);
+                    stats.used_ms.fetch_max(usage.used_ms, Ordering::Relaxed);
+                }
+                Credit::Received(counters) => {
+                    counters.rx_packets.fetch_add(usage.packets, Ordering::Relaxed);
+                    counters.rx_bytes.fetch_add(usage.bytes, Ordering::Relaxed);
+                }
+                Credit::Sent(counters) => {
+                    counters.tx_packets.fetch_add(usage.packets, Ordering::Relaxed);
+                    counters.tx_bytes.fetch_add(usage.bytes, Ordering::Relaxed);
+                }
+                Credit::Address(entry) => {
+                    entry.used_ms.fetch_max(usage.used_ms, Ordering::Relaxed);
+                }
+            }
+        }
+    }
+}

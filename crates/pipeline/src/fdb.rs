@@ -1,0 +1,110 @@
+//! The forwarding database: which port an address was learned on.
+//!
+//! Live state: translations on any poll thread learn and read it. A decision depends on the bucket that an address
+//! falls in, not on the whole database, so that a thousand new addresses a second leave nearly all decisions standing.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// Parts whose changes are numbered apart.
+const BUCKETS: usize = 1024;
+/// Most addresses of a bridge.
+pub const MAX_ENTRIES: usize = 8192;
+/// Milliseconds after which an unused address is forgotten.
+pub const AGING_MS: u64 = 300_000;
+
+/// A learned address.
+#[derive(Debug)]
+pub struct Entry {
+    /// VLAN, zero where there is none.
+    pub vlan: u16,
+    /// The address, 48 bits.
+    pub mac: u64,
+    /// OpenFlow port number.
+    pub port: u32,
+    /// When it was last seen as a source.
+    pub used_ms: AtomicU64,
+}
+
+/// The forwarding database of a bridge.
+pub struct Fdb {
+    entries: Mutex<HashMap<(u16, u64), Arc<Entry>>>,
+    changes: Box<[AtomicU64]>,
+}
+
+impl Default for Fdb {
+    fn default() -> Self {
+        Self { entries: Mutex::default(), changes: (0..BUCKETS).map(|_| AtomicU64::new(0)).collect() }
+    }
+}
+
+impl Fdb {
+    fn lock(&self) -> MutexGuard<'_, HashMap<(u16, u64), Arc<Entry>>> {
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The part that an address falls in.
+    pub fn bucket(vlan: u16, mac: u64) -> usize {
+        let mixed = (mac ^ u64::from(vlan) << 48).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        (mixed >> 54) as usize % BUCKETS
+    }
+
+    /// Change number of a part.
+    pub fn change(&self, bucket: usize) -> u64 {
+        self.changes[bucket].load(Ordering::Acquire)
+    }
+
+    fn changed(&self, vlan: u16, mac: u64) {
+        self.changes[Self::bucket(vlan, mac)].fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// Learns an address; the entry, and whether anything that was known has changed. `None` when full.
+    pub fn learn(&self, vlan: u16, mac: u64, port: u32, now_ms: u64) -> Option<(Arc<Entry>, bool)> {
+        let mut entries = self.lock();
+        if let Some(entry) = entries.get(&(vlan, mac))
+            && entry.port == port
+        {
+            entry.used_ms.store(now_ms, Ordering::Relaxed);
+            return Some((Arc::clone(entry), false));
+        }
+        if entries.len() >= MAX_ENTRIES && !entries.contains_key(&(vlan, mac)) {
+            return None;
+        }
+        let entry = Arc::new(Entry { vlan, mac, port, used_ms: AtomicU64::new(now_ms) });
+        entries.insert((vlan, mac), Arc::clone(&entry));
+        self.changed(vlan, mac);
+        Some((entry, true))
+    }
+
+    /// The entry of an address.
+    pub fn find(&self, vlan: u16, mac: u64) -> Option<Arc<Entry>> {
+        self.lock().get(&(vlan, mac)).cloned()
+    }
+
+    /// Forgets addresses that were not seen for [`AGING_MS`]; whether there were any.
+    pub fn expire(&self, now_ms: u64) -> bool {
+        self.forget(|entry| entry.used_ms.load(Ordering::Relaxed) + AGING_MS <= now_ms)
+    }
+
+    /// Forgets what `gone` says; whether there was any.
+    pub fn forget(&self, gone: impl Fn(&Entry) -> bool) -> bool {
+        let mut any = false;
+        self.lock().retain(|&(vlan, mac), entry| {
+            let goes = gone(entry);
+            if goes {
+                any = true;
+                self.changed(vlan, mac);
+            }
+            !goes
+        });
+        any
+    }
+
+    /// Every entry, by VLAN and address.
+    pub fn entries(&self) -> Vec<Arc<Entry>> {
+        let mut entries: Vec<_> = self.lock().values().cloned().collect();
+        entries.sort_by_key(|entry| (entry.vlan, entry.mac));
+        entries
+    }
+}

@@ -1,0 +1,229 @@
+//! Flow tables: flows, the snapshot that translations read, and the log of what has changed.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use heddle_flow::classifier::Rule;
+use heddle_flow::{Classifier, FlowKey, FlowMask, Match};
+use heddle_openflow::Instruction;
+use rpds::HashTrieMapSync;
+
+/// Counters of a flow, shared by every version of it and by the megaflows that credit it.
+#[derive(Debug, Default)]
+pub struct FlowStats {
+    /// Wire packets.
+    pub packets: AtomicU64,
+    /// Wire bytes.
+    pub bytes: AtomicU64,
+    /// When it last matched, in milliseconds of the datapath's clock.
+    pub used_ms: AtomicU64,
+}
+
+/// A flow of a table.
+#[derive(Debug)]
+pub struct Flow {
+    /// The table it is in.
+    pub table: u8,
+    /// What it matches.
+    pub matching: Match,
+    /// The higher wins.
+    pub priority: u16,
+    /// The controller's mark.
+    pub cookie: u64,
+    /// Seconds without a packet after which it goes; zero for never.
+    pub idle_timeout: u16,
+    /// Seconds after which it goes; zero for never.
+    pub hard_timeout: u16,
+    /// Flags of the message that made it.
+    pub flags: u16,
+    /// When it was made, in milliseconds of the datapath's clock.
+    pub created_ms: u64,
+    /// What to do.
+    pub instructions: Arc<[Instruction]>,
+    /// Its counters.
+    pub stats: Arc<FlowStats>,
+}
+
+impl Rule for Flow {
+    fn matching(&self) -> &Match {
+        &self.matching
+    }
+    fn priority(&self) -> u16 {
+        self.priority
+    }
+}
+
+/// What stands behind a port.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Attachment {
+    /// A device of the datapath, by its datapath port number.
+    Device(u32),
+    /// The other end of a patch: bridge and port there.
+    Patch {
+        /// Name of the other bridge.
+        bridge: String,
+        /// Name of the port there.
+        port: String,
+    },
+    /// The bridge's own port, with no device behind it.
+    Local,
+}
+
+/// A port of a bridge.
+#[derive(Clone, Debug)]
+pub struct Port {
+    /// OpenFlow port number.
+    pub number: u32,
+    /// Its name.
+    pub name: String,
+    /// Its Ethernet address.
+    pub mac: [u8; 6],
+    /// What stands behind it.
+    pub attachment: Attachment,
+    /// Counters of a port without a device.
+    pub counters: Arc<PortCounters>,
+}
+
+/// Counters that translations credit, for ports without a device of their own.
+#[derive(Debug, Default)]
+pub struct PortCounters {
+    /// Packets that came in.
+    pub rx_packets: AtomicU64,
+    /// Bytes that came in.
+    pub rx_bytes: AtomicU64,
+    /// Packets that went out.
+    pub tx_packets: AtomicU64,
+    /// Bytes that went out.
+    pub tx_bytes: AtomicU64,
+}
+
+/// A bridge's configuration at one moment, as translations read it. Structurally shared with its predecessors.
+#[derive(Clone, Default)]
+pub struct Snapshot {
+    tables: HashTrieMapSync<u8, Arc<Classifier<Flow>>>,
+    /// Ports by number.
+    pub ports: HashTrieMapSync<u32, Arc<Port>>,
+    /// Whether packets that no flow of table 0 takes are switched as by a learning switch.
+    pub standalone: bool,
+}
+
+impl Snapshot {
+    /// The flow that takes `key` in a table.
+    pub fn lookup(&self, table: u8, key: &FlowKey, looked_at: &mut FlowMask) -> Option<&Arc<Flow>> {
+        self.tables.get(&table)?.lookup(key, looked_at)
+    }
+
+    /// The flows of a table.
+    pub fn table(&self, table: u8) -> Option<&Classifier<Flow>> {
+        self.tables.get(&table).map(|table| &**table)
+    }
+
+    /// Tables that have flows, in order.
+    pub fn tables(&self) -> Vec<u8> {
+        let mut tables: Vec<u8> = self.tables.keys().copied().collect();
+        tables.sort_unstable();
+        tables
+    }
+
+    /// Every flow, by table.
+    pub fn flows(&self) -> Vec<Arc<Flow>> {
+        let tables = self.tables();
+        tables.iter().filter_map(|table| self.table(*table)).flat_map(|table| table.iter().cloned()).collect()
+    }
+
+    /// Adds a flow; returns the one of the same match and priority that it replaces.
+    pub fn insert(&mut self, flow: Arc<Flow>) -> Option<Arc<Flow>> {
+        let id = flow.table;
+        let mut table = self.tables.get(&id).map(|table| (**table).clone()).unwrap_or_default();
+        let old = table.insert(flow);
+        self.tables.insert_mut(id, Arc::new(table));
+        old
+    }
+
+    /// Removes a flow.
+    pub fn remove(&mut self, flow: &Flow) {
+        let Some(table) = self.tables.get(&flow.table) else { return };
+        let mut table = (**table).clone();
+        table.remove(&flow.matching, flow.priority);
+        if table.is_empty() {
+            self.tables.remove_mut(&flow.table);
+        } else {
+            self.tables.insert_mut(flow.table, Arc::new(table));
+        }
+    }
+
+    /// The port of this name.
+    pub fn port_by_name(&self, name: &str) -> Option<&Arc<Port>> {
+        self.ports.values().find(|port| port.name == name)
+    }
+}
+
+/// How many changes of a table are remembered; a decision older than that is translated again.
+const REMEMBERED: usize = 1024;
+
+/// What has changed in a bridge, so that a cached decision can tell whether it is concerned.
+#[derive(Default)]
+pub struct ChangeLog {
+    number: AtomicU64,
+    state: Mutex<LogState>,
+}
+
+#[derive(Default)]
+struct LogState {
+    /// Changes at or below this number are forgotten.
+    forgotten: u64,
+    changes: VecDeque<(u64, u8, Match)>,
+}
+
+impl ChangeLog {
+    /// Number of the last change.
+    pub fn number(&self) -> u64 {
+        self.number.load(Ordering::Acquire)
+    }
+
+    /// Notes that a flow with this match came, changed or went.
+    pub fn flow(&self, table: u8, matching: &Match) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let number = self.number.load(Ordering::Relaxed) + 1;
+        if state.changes.len() == REMEMBERED
+            && let Some((oldest, ..)) = state.changes.pop_front()
+        {
+            state.forgotten = oldest;
+        }
+        state.changes.push_back((number, table, *matching));
+        self.number.store(number, Ordering::Release);
+    }
+
+    /// Notes a change that concerns every decision: ports, modes.
+    pub fn everything(&self) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let number = self.number.load(Ordering::Relaxed) + 1;
+        state.changes.clear();
+        state.forgotten = number;
+        self.number.store(number, Ordering::Release);
+    }
+
+    /// Appends the changes that `other` gathered.
+    pub fn append(&self, other: &ChangeLog) {
+        let other = other.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if other.forgotten != 0 {
+            return self.everything();
+        }
+        for (_, table, matching) in &other.changes {
+            self.flow(*table, matching);
+        }
+    }
+
+    /// Whether nothing that `concerns` says has changed since `seen`.
+    pub fn unconcerned(&self, seen: u64, concerns: impl Fn(u8, &Match) -> bool) -> bool {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.forgotten <= seen
+            && state
+                .changes
+                .iter()
+                .rev()
+                .take_while(|(number, ..)| *number > seen)
+                .all(|(_, table, matching)| !concerns(*table, matching))
+    }
+}

@@ -1,0 +1,789 @@
+//! Translation: the one routine that decides what happens to a packet.
+//!
+//! Forwarding, revalidation, trace and the differential check all run [`Translation::run`]; with `effects` off nothing is
+//! learned. It walks the tables of the packet's bridge and, through patch ports, of the bridges behind it, and gathers
+//! datapath actions, every bit that decided, whom to credit, and what must stand. Header changes are gathered in the key
+//! and written out as `Set` actions only before the packet leaves (*commit*).
+//!
+//! A packet whose headers must be read anew (after `pop_mpls`) freezes the translation: what is left is kept under a
+//! recirculation id, and thawed when the packet has been looked up again.
+
+use std::sync::Arc;
+
+use heddle_datapath::{Action as Act, Translation as Outcome, Translator};
+use heddle_flow::layout::*;
+use heddle_flow::{Field, FlowKey, FlowMask};
+use heddle_openflow::{Action, Instruction, port};
+use heddle_wire::{Packet, ethertype};
+
+use crate::bridge::{Bridge, Network, PacketIn, Place};
+use crate::decision::{Credit, Dependency, Kept, Visit};
+use crate::frozen::{Frozen, Punt, Step};
+use crate::table::{Attachment, Flow, Port, Snapshot};
+
+/// Bridges and resubmissions within each other.
+const MAX_DEPTH: u32 = 64;
+/// Tables looked at, and outputs made, for one packet.
+const MAX_LOOKUPS: u32 = 4096;
+const MAX_OUTPUTS: usize = 1024;
+
+/// Words that the pipeline alone has.
+const PIPELINE: std::ops::Range<usize> = METADATA..WORDS;
+
+/// Where a translation is: the bridge, and what belongs to the packet's stay in it.
+#[derive(Clone)]
+struct Stay {
+    bridge: Arc<Bridge>,
+    snapshot: Arc<Snapshot>,
+    in_port: u32,
+    table: u8,
+    cookie: u64,
+    table_miss: bool,
+    action_set: Vec<Action>,
+}
+
+/// One run.
+pub struct Translation<'a> {
+    network: &'a Network,
+    now_ms: u64,
+    effects: bool,
+    stay: Stay,
+    key: FlowKey,
+    /// What the packet's headers are, after the actions gathered so far.
+    base: FlowKey,
+    written: FlowMask,
+    mask: FlowMask,
+    actions: Vec<Act>,
+    kept: Kept,
+    depth: u32,
+    lookups: u32,
+    frozen: Option<Vec<Step>>,
+    error: Option<&'static str>,
+    dropped: Option<&'static str>,
+    cacheable: bool,
+    explanation: Option<Vec<String>>,
+}
+
+/// What a run yields for those who want to know why.
+pub struct Explained {
+    /// What the datapath gets.
+    pub outcome: Outcome,
+    /// The walk, a line each.
+    pub lines: Vec<String>,
+    /// The key at the end.
+    pub last: FlowKey,
+}
+
+impl<'a> Translation<'a> {
+    /// Decides on a packet with this key, as the datapath extracted it.
+    pub fn run(network: &'a Network, key: &FlowKey, now_ms: u64, effects: bool) -> Outcome {
+        Self::explained(network, key, now_ms, effects, false).outcome
+    }
+
+    /// Decides, and says why if `explain`.
+    pub fn explained(network: &'a Network, key: &FlowKey, now_ms: u64, effects: bool, explain: bool) -> Explained {
+        let Some(place) = network.place(key.in_port()) else {
+            return Explained { outcome: nothing("port is not attached"), lines: Vec::new(), last: *key };
+        };
+        let mut this = Self::enter(network, key, &place, now_ms, effects);
+        this.explanation = explain.then(Vec::new);
+        match key.recirc_id() {
+            0 => this.pipeline(),
+            id => this.thaw(id),
+        }
+        this.finish()
+    }
+
+    /// Decides what a controller's packet-out asks: these actions, for a packet that came in by `in_port` of `bridge`.
+    pub fn packet_out(
+        network: &'a Network,
+        bridge: &Arc<Bridge>,
+        in_port: u32,
+        key: &FlowKey,
+        actions: &[Action],
+        now_ms: u64,
+    ) -> Outcome {
+        let place = Place { bridge: Arc::clone(bridge), port: in_port, counters: Arc::default() };
+        let mut this = Self::enter(network, key, &place, now_ms, true);
+        this.stay.table_miss = false;
+        this.apply(actions);
+        this.freeze_rest();
+        this.finish().outcome
+    }
+
+    fn enter(network: &'a Network, key: &FlowKey, place: &Place, now_ms: u64, effects: bool) -> Self {
+        let mut entered = *key;
+        entered.set_in_port(place.port);
+        entered.set_recirc_id(0);
+        Self {
+            network,
+            now_ms,
+            effects,
+            stay: Stay {
+                bridge: Arc::clone(&place.bridge),
+                snapshot: place.bridge.snapshot(),
+                in_port: place.port,
+                table: 0,
+                cookie: 0,
+                table_miss: false,
+                action_set: Vec::new(),
+            },
+            key: entered,
+            base: entered,
+            written: FlowMask::default(),
+            mask: FlowMask::default(),
+            actions: Vec::new(),
+            kept: Kept::default(),
+            depth: 0,
+            lookups: 0,
+            frozen: None,
+            error: None,
+            dropped: None,
+            cacheable: true,
+            explanation: None,
+        }
+    }
+
+    fn finish(mut self) -> Explained {
+        if let Some(reason) = self.error {
+            self.actions.clear();
+            self.dropped = Some(reason);
+        } else if !self.actions.is_empty() {
+            self.dropped = None;
+        }
+        let outcome = Outcome {
+            drop: if self.actions.is_empty() { self.dropped.or(Some("dropped by flow")) } else { None },
+            actions: self.actions,
+            mask: self.mask,
+            decision: Box::new(self.kept),
+            cacheable: self.cacheable,
+        };
+        Explained { outcome, lines: self.explanation.unwrap_or_default(), last: self.key }
+    }
+
+    fn explain(&mut self, line: impl FnOnce() -> String) {
+        if let Some(lines) = &mut self.explanation {
+            lines.push(line());
+        }
+    }
+
+    fn drop_because(&mut self, reason: &'static str) {
+        self.explain(|| format!("    drop: {reason}"));
+        self.dropped.get_or_insert(reason);
+    }
+
+    fn fail(&mut self, reason: &'static str) {
+        self.explain(|| format!("    {reason}"));
+        self.error.get_or_insert(reason);
+    }
+
+    /// Tables from 0, then the action set; keeps what a freeze leaves.
+    fn pipeline(&mut self) {
+        let name = self.stay.bridge.name.clone();
+        self.explain(|| format!("bridge(\"{name}\")\n{}", "-".repeat(name.len() + 10)));
+        self.from_table(0);
+        self.end_of_pipeline();
+        self.freeze_rest();
+    }
+
+    fn end_of_pipeline(&mut self) {
+        if self.frozen.is_none() {
+            self.run_action_set();
+        }
+    }
+
+    fn thaw(&mut self, id: u32) {
+        let known = self.network.frozen.value(id);
+        let Some((state, bridge)) =
+            known.and_then(|state| self.network.bridge(&state.bridge).map(|bridge| (state, bridge)))
+        else {
+            return self.drop_because("recirculation is stale");
+        };
+        self.explain(|| format!("recirculation {id:#x}\n{}", "-".repeat(16)));
+        self.stay.snapshot = bridge.snapshot();
+        self.stay.bridge = bridge;
+        self.stay.in_port = state.in_port;
+        self.stay.table = state.table;
+        self.stay.action_set = state.action_set;
+        self.key.set_in_port(state.in_port);
+        self.key.words[PIPELINE].copy_from_slice(&state.words);
+        self.written.words[PIPELINE].fill(u64::MAX);
+        for step in state.steps {
+            match (&mut self.frozen, step) {
+                (Some(rest), step) => rest.push(step),
+                (None, Step::Actions(actions)) => self.apply(&actions),
+                (None, Step::Instructions(instructions)) => self.instructions(&instructions),
+            }
+        }
+        self.end_of_pipeline();
+        self.freeze_rest();
+    }
+
+    /// Where the translation froze, ends it with a recirculation.
+    fn freeze_rest(&mut self) {
+        let Some(steps) = self.frozen.take() else { return };
+        let state = Frozen {
+            bridge: self.stay.bridge.name.clone(),
+            in_port: self.stay.in_port,
+            table: self.stay.table,
+            words: self.key.words[PIPELINE].to_vec(),
+            steps,
+            action_set: std::mem::take(&mut self.stay.action_set),
+        };
+        match self.network.frozen.number(&state) {
+            Some(id) => self.actions.push(Act::Recirculate(id)),
+            None => self.fail("too many recirculations"),
+        }
+    }
+
+    /// Looks a table up, and runs what it says.
+    fn from_table(&mut self, table: u8) {
+        if self.error.is_some() {
+            return;
+        }
+        self.lookups += 1;
+        if self.lookups > MAX_LOOKUPS {
+            return self.fail("too many resubmissions");
+        }
+        let mut looked_at = FlowMask::default();
+        let snapshot = Arc::clone(&self.stay.snapshot);
+        self.visit(table);
+        let found = snapshot.lookup(table, &self.key, &mut looked_at).cloned();
+        self.look(&looked_at);
+        self.stay.table = table;
+        match found {
+            Some(flow) => self.run_flow(&flow),
+            None if table == 0 && snapshot.standalone => {
+                self.explain(|| " 0. No match, bridge is standalone\n    NORMAL".into());
+                self.normal();
+            }
+            None => {
+                self.explain(|| format!("{table:2}. No match."));
+                self.drop_because("no matching flow");
+            }
+        }
+    }
+
+    /// Bits that were looked at count, where their values are the packet's own.
+    fn look(&mut self, bits: &FlowMask) {
+        for word in 0..WORDS {
+            self.mask.words[word] |= bits.words[word] & !self.written.words[word];
+        }
+    }
+
+    fn look_at(&mut self, field: Field) {
+        let mut bits = FlowMask::default();
+        bits.add(field);
+        self.look(&bits);
+    }
+
+    fn visit(&mut self, table: u8) {
+        let visit = Visit { table, in_port: self.stay.in_port, written: self.written };
+        let bridge = &self.stay.bridge;
+        let same = self.kept.dependencies.iter_mut().find_map(|dependency| match dependency {
+            Dependency::Flows { bridge: known, visits, .. } if Arc::ptr_eq(known, bridge) => Some(visits),
+            _ => None,
+        });
+        match same {
+            Some(visits) => visits.push(visit),
+            None => self.depend_on_flows(vec![visit]),
+        }
+    }
+
+    fn depend_on_flows(&mut self, visits: Vec<Visit>) {
+        let bridge = Arc::clone(&self.stay.bridge);
+        // The number is read before the snapshot, so that a change between the two is seen as one.
+        let seen = bridge.changes.number();
+        self.stay.snapshot = bridge.snapshot();
+        self.kept.dependencies.push(Dependency::Flows { bridge, seen, visits });
+    }
+
+    fn run_flow(&mut self, flow: &Arc<Flow>) {
+        self.kept.credits.push(Credit::Flow(Arc::clone(&flow.stats)));
+        self.stay.cookie = flow.cookie;
+        self.stay.table_miss = flow.priority == 0 && flow.matching.is_any();
+        self.explain(|| {
+            let matching = heddle_openflow::text::print_match(&flow.matching);
+            let comma = if matching.is_empty() { "" } else { ", " };
+            format!("{:2}. {matching}{comma}priority {}", flow.table, flow.priority)
+        });
+        self.instructions(&flow.instructions);
+    }
+
+    fn instructions(&mut self, instructions: &[Instruction]) {
+        for (index, instruction) in instructions.iter().enumerate() {
+            if self.error.is_some() {
+                return;
+            }
+            match instruction {
+                Instruction::Apply(actions) => self.apply(actions),
+                Instruction::Clear => self.stay.action_set.clear(),
+                Instruction::Write(actions) => write_actions(&mut self.stay.action_set, actions),
+                Instruction::WriteMetadata { value, mask } => {
+                    self.write(Field::Metadata, u128::from(*value), u128::from(*mask));
+                }
+                Instruction::GotoTable(table) => self.from_table(*table),
+                Instruction::Meter(_) => {}
+            }
+            if let Some(rest) = &mut self.frozen {
+                rest.push(Step::Instructions(instructions[index + 1..].to_vec()));
+                return;
+            }
+        }
+    }
+
+    fn apply(&mut self, actions: &[Action]) {
+        for (index, action) in actions.iter().enumerate() {
+            if self.error.is_some() {
+                return;
+            }
+            self.explain(|| format!("    {}", heddle_openflow::text::print_action(action)));
+            self.act(action);
+            if let Some(rest) = &mut self.frozen {
+                rest.push(Step::Actions(actions[index + 1..].to_vec()));
+                return;
+            }
+        }
+    }
+
+    /// Runs the action set in the order that OpenFlow 1.3.5 section 5.10 gives.
+    fn run_action_set(&mut self) {
+        let mut set = std::mem::take(&mut self.stay.action_set);
+        set.sort_by_key(set_order);
+        if !set.is_empty() {
+            self.apply(&set);
+        }
+    }
+
+    fn act(&mut self, action: &Action) {
+        match *action {
+            Action::Output { port, max_len } => self.output(port, max_len),
+            Action::SetField { field, value, mask } => self.set_field(field, value, mask),
+            Action::PushVlan(tpid) => self.push_vlan(tpid),
+            Action::PopVlan => self.pop_vlan(),
+            Action::PushMpls(eth_type) => self.push_mpls(eth_type),
+            Action::PopMpls(eth_type) => self.pop_mpls(eth_type),
+            Action::SetTtl(ttl) => self.set_field(Field::NwTtl, u128::from(ttl), 0xff),
+            Action::SetMplsTtl(ttl) => self.set_field(Field::MplsTtl, u128::from(ttl), 0xff),
+            Action::DecTtl => self.decrement(Field::NwTtl),
+            Action::DecMplsTtl => self.decrement(Field::MplsTtl),
+            Action::Resubmit { port, table } => self.resubmit(port, table),
+            Action::Move { src, src_ofs, dst, dst_ofs, n_bits } => {
+                self.move_bits(src, src_ofs, dst, dst_ofs, n_bits);
+            }
+            Action::Controller { max_len, reason, .. } => self.punt(reason, max_len),
+            // Refused when a flow is added: see `flow_mod`.
+            _ => {}
+        }
+    }
+
+    fn write(&mut self, field: Field, value: u128, mask: u128) {
+        self.key.set_masked(field, value, mask);
+        self.written.add_bits(field, mask);
+    }
+
+    fn set_field(&mut self, field: Field, value: u128, mask: u128) {
+        if !field.spec().prerequisite.holds(&self.key, None) {
+            return;
+        }
+        if field == Field::VlanVid {
+            self.look_at(Field::VlanTci);
+            return self.write(field, value | u128::from(VLAN_PRESENT), 0x1fff);
+        }
+        self.look_at(Field::EthType);
+        self.write(field, value, mask);
+    }
+
+    fn decrement(&mut self, field: Field) {
+        if !field.spec().prerequisite.holds(&self.key, None) {
+            return;
+        }
+        self.look_at(field);
+        let ttl = self.key.get(field);
+        if ttl <= 1 {
+            self.punt(2, u16::MAX);
+            self.explain(|| "    TTL is spent".into());
+            self.error.get_or_insert("TTL is spent");
+            return;
+        }
+        self.write(field, ttl - 1, 0xff);
+    }
+
+    fn move_bits(&mut self, src: Field, src_ofs: u16, dst: Field, dst_ofs: u16, n_bits: u16) {
+        let bits = if n_bits >= 128 { u128::MAX } else { (1 << n_bits) - 1 };
+        let mut looked_at = FlowMask::default();
+        looked_at.add_bits(src, bits << src_ofs);
+        self.look(&looked_at);
+        let value = self.key.get(src) >> src_ofs & bits;
+        self.write(dst, value << dst_ofs, bits << dst_ofs);
+    }
+
+    fn push_vlan(&mut self, tpid: u16) {
+        self.look_at(Field::VlanTci);
+        self.commit();
+        let tci = if self.key.vlan_tci() != 0 { self.key.vlan_tci() } else { VLAN_PRESENT };
+        self.actions.push(Act::PushVlan { tpid, tci: tci & !VLAN_PRESENT });
+        let tags = self.key.words[TAGS];
+        self.key.words[TAGS] = tags & 0xffff << 48
+            | u64::from(tpid) << 32
+            | u64::from(self.key.vlan_tci()) << 16
+            | tags >> 32 & 0xffff;
+        self.key.words[ETH_SRC] = self.key.words[ETH_SRC] & !0xffff | u64::from(tci);
+        self.tags_written();
+    }
+
+    fn pop_vlan(&mut self) {
+        self.look_at(Field::VlanTci);
+        self.mask.words[TAGS] |= 0xffff_ffff & !self.written.words[TAGS];
+        if self.key.vlan_tci() == 0 {
+            return;
+        }
+        self.commit();
+        self.actions.push(Act::PopVlan);
+        let tags = self.key.words[TAGS];
+        self.key.words[ETH_SRC] = self.key.words[ETH_SRC] & !0xffff | tags >> 16 & 0xffff;
+        self.key.words[TAGS] = tags & 0xffff << 48 | (tags & 0xffff) << 32;
+        self.tags_written();
+    }
+
+    /// The tags are now what the actions made them.
+    fn tags_written(&mut self) {
+        self.written.words[ETH_SRC] |= 0xffff;
+        self.written.words[TAGS] |= 0xffff_ffff_ffff;
+        self.base.words[ETH_SRC] = self.key.words[ETH_SRC];
+        self.base.words[TAGS] = self.key.words[TAGS];
+    }
+
+    fn push_mpls(&mut self, eth_type: u16) {
+        self.look_at(Field::EthType);
+        self.commit();
+        let is_mpls = matches!(self.key.eth_type(), ethertype::MPLS | ethertype::MPLS_MC);
+        let old = self.key.words[MPLS];
+        let lse = if is_mpls {
+            self.mask.words[MPLS] |= !0xffff_ffff & !self.written.words[MPLS];
+            (old >> 32) as u32 & !0x100
+        } else {
+            self.look_at(Field::NwTtl);
+            let ttl = self.key.get(Field::NwTtl) as u32;
+            0x100 | if ttl == 0 { 64 } else { ttl }
+        };
+        self.actions.push(Act::PushMpls { ethertype: eth_type, lse });
+        if !is_mpls {
+            self.key.words[IPV4] = 0;
+            self.key.words[TRANSPORT] = 0;
+            self.key.words[MPLS2..METADATA].fill(0);
+        }
+        self.key.words[MPLS] = u64::from(lse) << 32 | if is_mpls { old >> 32 } else { 0 };
+        self.key.set(Field::EthType, u128::from(eth_type));
+        for word in [IPV4, TRANSPORT, MPLS].into_iter().chain(MPLS2..METADATA) {
+            self.written.words[word] = u64::MAX;
+        }
+        self.written.add(Field::EthType);
+        self.base = self.key;
+    }
+
+    /// What is under the label is not known before the packet is read anew.
+    fn pop_mpls(&mut self, eth_type: u16) {
+        self.look_at(Field::EthType);
+        if !matches!(self.key.eth_type(), ethertype::MPLS | ethertype::MPLS_MC) {
+            return;
+        }
+        self.commit();
+        self.actions.push(Act::PopMpls { ethertype: eth_type });
+        self.frozen = Some(Vec::new());
+    }
+
+    fn resubmit(&mut self, port: Option<u32>, table: Option<u8>) {
+        if self.depth >= MAX_DEPTH {
+            return self.fail("too many resubmissions within each other");
+        }
+        let (old_port, old_table) = (self.stay.in_port, self.stay.table);
+        let number = port.filter(|&port| port != heddle_openflow::port::IN_PORT).unwrap_or(old_port);
+        self.key.set_in_port(number);
+        self.stay.in_port = number;
+        self.depth += 1;
+        self.from_table(table.unwrap_or(old_table));
+        self.depth -= 1;
+        self.key.set_in_port(old_port);
+        self.stay.in_port = old_port;
+        self.stay.table = old_table;
+    }
+
+    fn output(&mut self, number: u32, max_len: u16) {
+        let in_port = self.stay.in_port;
+        match number {
+            port::IN_PORT => self.output_to(in_port),
+            port::TABLE => self.resubmit(None, Some(0)),
+            port::NORMAL => self.normal(),
+            port::FLOOD | port::ALL => self.flood(),
+            port::CONTROLLER => self.punt(u8::from(!self.stay.table_miss), max_len),
+            _ if number == in_port => self.drop_because("output to the port it came in by"),
+            _ => self.output_to(number),
+        }
+    }
+
+    fn flood(&mut self) {
+        let snapshot = Arc::clone(&self.stay.snapshot);
+        let mut numbers: Vec<u32> = snapshot.ports.keys().copied().collect();
+        numbers.sort_unstable();
+        for number in numbers.into_iter().filter(|&number| number != self.stay.in_port) {
+            self.output_to(number);
+        }
+    }
+
+    fn output_to(&mut self, number: u32) {
+        if self.error.is_some() {
+            return;
+        }
+        let Some(port) = self.stay.snapshot.ports.get(&number).cloned() else {
+            return self.drop_because("no such port");
+        };
+        if self.actions.len() >= MAX_OUTPUTS {
+            return self.fail("too many outputs");
+        }
+        match &port.attachment {
+            Attachment::Device(datapath_port) => {
+                self.commit();
+                self.actions.push(Act::Output(*datapath_port));
+            }
+            Attachment::Patch { bridge, port: peer } => self.cross(&port, bridge, peer),
+            Attachment::Local => self.drop_because("the local port has no device"),
+        }
+    }
+
+    /// Goes on in the bridge behind a patch port, with a copy of the packet.
+    fn cross(&mut self, port: &Arc<Port>, bridge: &str, peer: &str) {
+        if self.depth >= MAX_DEPTH {
+            return self.fail("too many bridges, or a loop");
+        }
+        let Some(bridge) = self.network.bridge(bridge) else { return self.drop_because("patch has no peer") };
+        let snapshot = bridge.snapshot();
+        let Some(peer) = snapshot.port_by_name(peer).cloned() else {
+            return self.drop_because("patch has no peer");
+        };
+        self.commit();
+        self.kept.credits.push(Credit::Sent(Arc::clone(&port.counters)));
+        self.kept.credits.push(Credit::Received(Arc::clone(&peer.counters)));
+        let (key, base, written, start) = (self.key, self.base, self.written, self.actions.len());
+        self.key.words[PIPELINE].fill(0);
+        self.written.words[PIPELINE].fill(u64::MAX);
+        self.key.set_in_port(peer.number);
+        let there = Stay {
+            bridge,
+            snapshot,
+            in_port: peer.number,
+            table: 0,
+            cookie: 0,
+            table_miss: false,
+            action_set: Vec::new(),
+        };
+        let here = std::mem::replace(&mut self.stay, there);
+        self.depth += 1;
+        self.pipeline();
+        self.depth -= 1;
+        self.stay = here;
+        (self.key, self.base, self.written) = (key, base, written);
+        let changes = |action: &Act| !matches!(action, Act::Output(_) | Act::Punt { .. } | Act::Clone(_));
+        if self.actions[start..].iter().any(changes) {
+            let inner = self.actions.split_off(start);
+            self.actions.push(Act::Clone(inner.into()));
+        }
+    }
+
+    /// Switches as a learning switch does (OpenFlow's `NORMAL`).
+    fn normal(&mut self) {
+        self.look_at(Field::EthDst);
+        self.look_at(Field::EthSrc);
+        self.look_at(Field::VlanTci);
+        let (source, destination) = (self.key.eth_src(), self.key.eth_dst());
+        let vlan = self.key.vlan_tci() & 0x0fff;
+        if destination & 0xffff_ffff_fff0 == 0x0180_c200_0000 {
+            return self.drop_because("reserved multicast address");
+        }
+        if source >> 40 & 1 == 0 {
+            self.learn(vlan, source);
+        }
+        let multicast = destination >> 40 & 1 == 1;
+        let known = (!multicast).then(|| self.find(vlan, destination)).flatten();
+        match known {
+            None => {
+                self.explain(|| "    -> address unknown, flooding".into());
+                self.flood();
+            }
+            Some(port) if port == self.stay.in_port => self.drop_because("destination is where it came from"),
+            Some(port) => {
+                self.explain(|| "    -> forwarding to learned port".into());
+                self.output_to(port);
+            }
+        }
+    }
+
+    fn depend_on_address(&mut self, vlan: u16, mac: u64) {
+        let bridge = Arc::clone(&self.stay.bridge);
+        let bucket = crate::fdb::Fdb::bucket(vlan, mac);
+        let seen = bridge.fdb.change(bucket);
+        self.kept.dependencies.push(Dependency::Addresses { bridge, bucket, seen });
+    }
+
+    fn learn(&mut self, vlan: u16, mac: u64) {
+        let bridge = Arc::clone(&self.stay.bridge);
+        if self.effects {
+            match bridge.fdb.learn(vlan, mac, self.stay.in_port, self.now_ms) {
+                Some((_, true)) => bridge.touch(),
+                Some((entry, false)) => self.kept.credits.push(Credit::Address(entry)),
+                None => {}
+            }
+        }
+        self.depend_on_address(vlan, mac);
+    }
+
+    fn find(&mut self, vlan: u16, mac: u64) -> Option<u32> {
+        self.depend_on_address(vlan, mac);
+        self.stay.bridge.fdb.find(vlan, mac).map(|entry| entry.port)
+    }
+
+    fn punt(&mut self, reason: u8, max_len: u16) {
+        self.commit();
+        let punt = Punt {
+            bridge: self.stay.bridge.name.clone(),
+            reason,
+            table: self.stay.table,
+            cookie: self.stay.cookie,
+            in_port: self.stay.in_port,
+            metadata: self.key.get(Field::Metadata) as u64,
+        };
+        match self.network.punts.number(&punt) {
+            Some(id) => self.actions.push(Act::Punt { id, max_len }),
+            None => self.drop_because("too many kinds of packet-in"),
+        }
+    }
+
+    /// Writes out the header changes gathered since the last commit.
+    fn commit(&mut self) {
+        for &field in COMMITTED {
+            let (old, new) = (self.base.get(field), self.key.get(field));
+            let changed = old ^ new;
+            if changed == 0 || !field.spec().prerequisite.holds(&self.key, None) {
+                continue;
+            }
+            if field == Field::VlanTci && old == 0 {
+                let tci = new as u16 & !VLAN_PRESENT;
+                self.actions.push(Act::PushVlan { tpid: ethertype::VLAN, tci });
+            } else {
+                let mask = self.written.get(field) | changed;
+                self.actions.push(Act::Set { field, value: new & mask, mask });
+            }
+        }
+        self.base = self.key;
+    }
+}
+
+/// Fields whose changes are written out, each by the name that covers its bits.
+const COMMITTED: &[Field] = &[
+    Field::EthDst,
+    Field::EthSrc,
+    Field::VlanTci,
+    Field::MplsLabel,
+    Field::MplsTc,
+    Field::MplsTtl,
+    Field::NwTos,
+    Field::NwTtl,
+    Field::Ipv4Src,
+    Field::Ipv4Dst,
+    Field::Ipv6Src,
+    Field::Ipv6Dst,
+    Field::Ipv6Label,
+    Field::TcpSrc,
+    Field::TcpDst,
+    Field::UdpSrc,
+    Field::UdpDst,
+    Field::SctpSrc,
+    Field::SctpDst,
+    Field::IcmpType,
+    Field::IcmpCode,
+    Field::Icmpv6Type,
+    Field::Icmpv6Code,
+    Field::ArpOp,
+    Field::ArpSpa,
+    Field::ArpTpa,
+    Field::ArpSha,
+    Field::ArpTha,
+    Field::NdTarget,
+];
+
+fn nothing(reason: &'static str) -> Outcome {
+    Outcome {
+        actions: Vec::new(),
+        mask: FlowMask::default(),
+        decision: Box::new(Kept::default()),
+        cacheable: false,
+        drop: Some(reason),
+    }
+}
+
+/// Adds actions to an action set: one of a kind, one for each field that is set.
+fn write_actions(set: &mut Vec<Action>, actions: &[Action]) {
+    for action in actions {
+        let same = |other: &Action| match (other, action) {
+            (Action::SetField { field: a, .. }, Action::SetField { field: b, .. }) => a == b,
+            _ => std::mem::discriminant(other) == std::mem::discriminant(action),
+        };
+        set.retain(|other| !same(other));
+        set.push(action.clone());
+    }
+}
+
+/// Place of an action in the execution of an action set.
+fn set_order(action: &Action) -> u8 {
+    match action {
+        Action::CopyTtlIn => 0,
+        Action::PopVlan | Action::PopMpls(_) => 1,
+        Action::PushMpls(_) => 2,
+        Action::PushVlan(_) => 4,
+        Action::CopyTtlOut => 5,
+        Action::DecTtl | Action::DecMplsTtl => 6,
+        Action::Group(_) => 9,
+        Action::Output { .. } => 10,
+        Action::SetQueue(_) => 8,
+        _ => 7,
+    }
+}
+
+/// The pipeline as the datapath asks it.
+pub struct Pipeline {
+    network: Arc<Network>,
+}
+
+impl Pipeline {
+    /// The pipeline of a network.
+    pub fn new(network: Arc<Network>) -> Self {
+        Self { network }
+    }
+}
+
+impl Translator for Pipeline {
+    fn change_number(&self) -> u64 {
+        self.network.change.load(std::sync::atomic::Ordering::Acquire)
+    }
+
+    fn translate(&mut self, key: &FlowKey, _: Option<&Packet>, now_ms: u64, effects: bool) -> Outcome {
+        Translation::run(&self.network, key, now_ms, effects)
+    }
+
+    fn punt(&mut self, id: u32, _: &FlowKey, packet: &Packet, max_len: u16, _: u64) {
+        let Some(punt) = self.network.punts.value(id) else { return };
+        let Some(bridge) = self.network.bridge(&punt.bridge) else { return };
+        let mut whole = packet.clone();
+        heddle_wire::checksum::finish_partial(&mut whole);
+        let length = whole.len().min(usize::from(max_len));
+        bridge.punt(PacketIn {
+            reason: punt.reason,
+            table: punt.table,
+            cookie: punt.cookie,
+            in_port: punt.in_port,
+            metadata: punt.metadata,
+            total_len: whole.len().min(usize::from(u16::MAX)) as u16,
+            data: whole.data()[..length].to_vec(),
+        });
+    }
+}
