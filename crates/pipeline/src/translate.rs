@@ -81,7 +81,13 @@ impl<'a> Translation<'a> {
     }
 
     /// Decides, and says why if `explain`.
-    pub fn explained(network: &'a Network, key: &FlowKey, now_ms: u64, effects: bool, explain: bool) -> Explained {
+    pub fn explained(
+        network: &'a Network,
+        key: &FlowKey,
+        now_ms: u64,
+        effects: bool,
+        explain: bool,
+    ) -> Explained {
         let Some(place) = network.place(key.in_port()) else {
             return Explained { outcome: nothing("port is not attached"), lines: Vec::new(), last: *key };
         };
@@ -246,8 +252,8 @@ impl<'a> Translation<'a> {
             return self.fail("too many resubmissions");
         }
         let mut looked_at = FlowMask::default();
-        let snapshot = Arc::clone(&self.stay.snapshot);
         self.visit(table);
+        let snapshot = Arc::clone(&self.stay.snapshot);
         let found = snapshot.lookup(table, &self.key, &mut looked_at).cloned();
         self.look(&looked_at);
         self.stay.table = table;
@@ -493,12 +499,12 @@ impl<'a> Translation<'a> {
         self.frozen = Some(Vec::new());
     }
 
-    fn resubmit(&mut self, port: Option<u32>, table: Option<u8>) {
+    fn resubmit(&mut self, as_port: Option<u32>, table: Option<u8>) {
         if self.depth >= MAX_DEPTH {
             return self.fail("too many resubmissions within each other");
         }
         let (old_port, old_table) = (self.stay.in_port, self.stay.table);
-        let number = port.filter(|&port| port != heddle_openflow::port::IN_PORT).unwrap_or(old_port);
+        let number = as_port.filter(|&number| number != port::IN_PORT).unwrap_or(old_port);
         self.key.set_in_port(number);
         self.stay.in_port = number;
         self.depth += 1;
@@ -526,7 +532,8 @@ impl<'a> Translation<'a> {
         let snapshot = Arc::clone(&self.stay.snapshot);
         let mut numbers: Vec<u32> = snapshot.ports.keys().copied().collect();
         numbers.sort_unstable();
-        for number in numbers.into_iter().filter(|&number| number != self.stay.in_port) {
+        let in_port = self.stay.in_port;
+        for number in numbers.into_iter().filter(|&number| number != in_port) {
             self.output_to(number);
         }
     }
