@@ -199,8 +199,8 @@ fn encode_action(out: &mut Vec<u8>, action: &Action) -> u16 {
             23
         }
         Action::DecTtl => 24,
-        Action::SetField { field, value, mask } => return encode_set(out, *field, *value, *mask),
-        _ => return encode_nicira(out, action),
+        Action::SetField { field, value, mask } => encode_set(out, *field, *value, *mask),
+        _ => encode_nicira(out, action),
     }
 }
 

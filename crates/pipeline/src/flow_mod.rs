@@ -9,8 +9,8 @@ use heddle_openflow::{Action, Command, FlowMod, Instruction, OfError, port};
 use crate::bridge::Bridge;
 use crate::table::{ChangeLog, Flow, FlowStats, Snapshot};
 
-/// Most flows of a bridge.
-const MAX_FLOWS: usize = 1_000_000;
+/// Most flows of a table.
+pub const MAX_FLOWS: usize = 1_000_000;
 /// Tables that a flow may be in.
 pub const TABLES: u8 = 254;
 

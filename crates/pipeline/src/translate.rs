@@ -187,7 +187,7 @@ impl<'a> Translation<'a> {
     fn pipeline(&mut self) {
         let name = self.stay.bridge.name.clone();
         self.explain(|| format!("bridge(\"{name}\")\n{}", "-".repeat(name.len() + 10)));
-        self.from_table(0);
+        self.enter_table(0);
         self.end_of_pipeline();
         self.freeze_rest();
     }
@@ -243,7 +243,7 @@ impl<'a> Translation<'a> {
     }
 
     /// Looks a table up, and runs what it says.
-    fn from_table(&mut self, table: u8) {
+    fn enter_table(&mut self, table: u8) {
         if self.error.is_some() {
             return;
         }
@@ -328,7 +328,7 @@ impl<'a> Translation<'a> {
                 Instruction::WriteMetadata { value, mask } => {
                     self.write(Field::Metadata, u128::from(*value), u128::from(*mask));
                 }
-                Instruction::GotoTable(table) => self.from_table(*table),
+                Instruction::GotoTable(table) => self.enter_table(*table),
                 Instruction::Meter(_) => {}
             }
             if let Some(rest) = &mut self.frozen {
@@ -508,7 +508,7 @@ impl<'a> Translation<'a> {
         self.key.set_in_port(number);
         self.stay.in_port = number;
         self.depth += 1;
-        self.from_table(table.unwrap_or(old_table));
+        self.enter_table(table.unwrap_or(old_table));
         self.depth -= 1;
         self.key.set_in_port(old_port);
         self.stay.in_port = old_port;

@@ -30,7 +30,10 @@ impl World {
 
     pub fn bridge(&mut self, name: &str, standalone: bool) -> Arc<Bridge> {
         let (sender, receiver) = sync_channel(64);
-        let bridge = self.network.add_bridge(name, sender).expect("a bridge of this name is new");
+        let bridge = self
+            .network
+            .add_bridge(name, Box::new(move |packet| sender.try_send(packet).is_ok()))
+            .expect("a bridge of this name is new");
         bridge.publish(|snapshot, _| snapshot.standalone = standalone);
         self.punted.insert(name.into(), receiver);
         bridge
