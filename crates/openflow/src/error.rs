@@ -1,0 +1,186 @@
+//! The table of OpenFlow errors (OpenFlow 1.3.5 section 7.4.4) and the error that decoding yields.
+
+use crate::message::{Body, Message};
+
+macro_rules! errors {
+    ($($variant:ident = $kind:literal, $code:literal, $name:literal;)*) => {
+        /// An error's type and code, as one.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum ErrorCode { $(#[doc = concat!("`", $name, "`")] $variant,)* }
+
+        /// Every error with its type, code and name.
+        pub static ERRORS: &[(ErrorCode, u16, u16, &str)] =
+            &[$((ErrorCode::$variant, $kind, $code, $name),)*];
+    };
+}
+
+errors! {
+    HelloIncompatible = 0, 0, "OFPHFC_INCOMPATIBLE";
+    HelloPermission = 0, 1, "OFPHFC_EPERM";
+    RequestBadVersion = 1, 0, "OFPBRC_BAD_VERSION";
+    RequestBadType = 1, 1, "OFPBRC_BAD_TYPE";
+    RequestBadMultipart = 1, 2, "OFPBRC_BAD_MULTIPART";
+    RequestBadExperimenter = 1, 3, "OFPBRC_BAD_EXPERIMENTER";
+    RequestBadExperimenterType = 1, 4, "OFPBRC_BAD_EXP_TYPE";
+    RequestPermission = 1, 5, "OFPBRC_EPERM";
+    RequestBadLength = 1, 6, "OFPBRC_BAD_LEN";
+    RequestBufferEmpty = 1, 7, "OFPBRC_BUFFER_EMPTY";
+    RequestBufferUnknown = 1, 8, "OFPBRC_BUFFER_UNKNOWN";
+    RequestBadTable = 1, 9, "OFPBRC_BAD_TABLE_ID";
+    RequestIsSlave = 1, 10, "OFPBRC_IS_SLAVE";
+    RequestBadPort = 1, 11, "OFPBRC_BAD_PORT";
+    RequestBadPacket = 1, 12, "OFPBRC_BAD_PACKET";
+    RequestMultipartOverflow = 1, 13, "OFPBRC_MULTIPART_BUFFER_OVERFLOW";
+    ActionBadType = 2, 0, "OFPBAC_BAD_TYPE";
+    ActionBadLength = 2, 1, "OFPBAC_BAD_LEN";
+    ActionBadExperimenter = 2, 2, "OFPBAC_BAD_EXPERIMENTER";
+    ActionBadExperimenterType = 2, 3, "OFPBAC_BAD_EXP_TYPE";
+    ActionBadOutPort = 2, 4, "OFPBAC_BAD_OUT_PORT";
+    ActionBadArgument = 2, 5, "OFPBAC_BAD_ARGUMENT";
+    ActionPermission = 2, 6, "OFPBAC_EPERM";
+    ActionTooMany = 2, 7, "OFPBAC_TOO_MANY";
+    ActionBadQueue = 2, 8, "OFPBAC_BAD_QUEUE";
+    ActionBadOutGroup = 2, 9, "OFPBAC_BAD_OUT_GROUP";
+    ActionMatchInconsistent = 2, 10, "OFPBAC_MATCH_INCONSISTENT";
+    ActionUnsupportedOrder = 2, 11, "OFPBAC_UNSUPPORTED_ORDER";
+    ActionBadTag = 2, 12, "OFPBAC_BAD_TAG";
+    ActionBadSetType = 2, 13, "OFPBAC_BAD_SET_TYPE";
+    ActionBadSetLength = 2, 14, "OFPBAC_BAD_SET_LEN";
+    ActionBadSetArgument = 2, 15, "OFPBAC_BAD_SET_ARGUMENT";
+    InstructionUnknown = 3, 0, "OFPBIC_UNKNOWN_INST";
+    InstructionUnsupported = 3, 1, "OFPBIC_UNSUP_INST";
+    InstructionBadTable = 3, 2, "OFPBIC_BAD_TABLE_ID";
+    InstructionUnsupportedMetadata = 3, 3, "OFPBIC_UNSUP_METADATA";
+    InstructionUnsupportedMetadataMask = 3, 4, "OFPBIC_UNSUP_METADATA_MASK";
+    InstructionBadExperimenter = 3, 5, "OFPBIC_BAD_EXPERIMENTER";
+    InstructionBadExperimenterType = 3, 6, "OFPBIC_BAD_EXP_TYPE";
+    InstructionBadLength = 3, 7, "OFPBIC_BAD_LEN";
+    InstructionPermission = 3, 8, "OFPBIC_EPERM";
+    InstructionDuplicate = 3, 9, "OFPBIC_DUP_INST";
+    MatchBadType = 4, 0, "OFPBMC_BAD_TYPE";
+    MatchBadLength = 4, 1, "OFPBMC_BAD_LEN";
+    MatchBadTag = 4, 2, "OFPBMC_BAD_TAG";
+    MatchBadDlMask = 4, 3, "OFPBMC_BAD_DL_ADDR_MASK";
+    MatchBadNwMask = 4, 4, "OFPBMC_BAD_NW_ADDR_MASK";
+    MatchBadWildcards = 4, 5, "OFPBMC_BAD_WILDCARDS";
+    MatchBadField = 4, 6, "OFPBMC_BAD_FIELD";
+    MatchBadValue = 4, 7, "OFPBMC_BAD_VALUE";
+    MatchBadMask = 4, 8, "OFPBMC_BAD_MASK";
+    MatchBadPrerequisite = 4, 9, "OFPBMC_BAD_PREREQ";
+    MatchDuplicateField = 4, 10, "OFPBMC_DUP_FIELD";
+    MatchPermission = 4, 11, "OFPBMC_EPERM";
+    FlowModUnknown = 5, 0, "OFPFMFC_UNKNOWN";
+    FlowModTableFull = 5, 1, "OFPFMFC_TABLE_FULL";
+    FlowModBadTable = 5, 2, "OFPFMFC_BAD_TABLE_ID";
+    FlowModOverlap = 5, 3, "OFPFMFC_OVERLAP";
+    FlowModPermission = 5, 4, "OFPFMFC_EPERM";
+    FlowModBadTimeout = 5, 5, "OFPFMFC_BAD_TIMEOUT";
+    FlowModBadCommand = 5, 6, "OFPFMFC_BAD_COMMAND";
+    FlowModBadFlags = 5, 7, "OFPFMFC_BAD_FLAGS";
+    GroupModExists = 6, 0, "OFPGMFC_GROUP_EXISTS";
+    GroupModInvalid = 6, 1, "OFPGMFC_INVALID_GROUP";
+    GroupModWeightUnsupported = 6, 2, "OFPGMFC_WEIGHT_UNSUPPORTED";
+    GroupModOutOfGroups = 6, 3, "OFPGMFC_OUT_OF_GROUPS";
+    GroupModOutOfBuckets = 6, 4, "OFPGMFC_OUT_OF_BUCKETS";
+    GroupModChainingUnsupported = 6, 5, "OFPGMFC_CHAINING_UNSUPPORTED";
+    GroupModWatchUnsupported = 6, 6, "OFPGMFC_WATCH_UNSUPPORTED";
+    GroupModLoop = 6, 7, "OFPGMFC_LOOP";
+    GroupModUnknownGroup = 6, 8, "OFPGMFC_UNKNOWN_GROUP";
+    GroupModChainedGroup = 6, 9, "OFPGMFC_CHAINED_GROUP";
+    GroupModBadType = 6, 10, "OFPGMFC_BAD_TYPE";
+    GroupModBadCommand = 6, 11, "OFPGMFC_BAD_COMMAND";
+    GroupModBadBucket = 6, 12, "OFPGMFC_BAD_BUCKET";
+    GroupModBadWatch = 6, 13, "OFPGMFC_BAD_WATCH";
+    GroupModPermission = 6, 14, "OFPGMFC_EPERM";
+    PortModBadPort = 7, 0, "OFPPMFC_BAD_PORT";
+    PortModBadAddress = 7, 1, "OFPPMFC_BAD_HW_ADDR";
+    PortModBadConfig = 7, 2, "OFPPMFC_BAD_CONFIG";
+    PortModBadAdvertise = 7, 3, "OFPPMFC_BAD_ADVERTISE";
+    PortModPermission = 7, 4, "OFPPMFC_EPERM";
+    TableModBadTable = 8, 0, "OFPTMFC_BAD_TABLE";
+    TableModBadConfig = 8, 1, "OFPTMFC_BAD_CONFIG";
+    TableModPermission = 8, 2, "OFPTMFC_EPERM";
+    QueueBadPort = 9, 0, "OFPQOFC_BAD_PORT";
+    QueueBadQueue = 9, 1, "OFPQOFC_BAD_QUEUE";
+    QueuePermission = 9, 2, "OFPQOFC_EPERM";
+    SwitchConfigBadFlags = 10, 0, "OFPSCFC_BAD_FLAGS";
+    SwitchConfigBadLength = 10, 1, "OFPSCFC_BAD_LEN";
+    SwitchConfigPermission = 10, 2, "OFPSCFC_EPERM";
+    RoleStale = 11, 0, "OFPRRFC_STALE";
+    RoleUnsupported = 11, 1, "OFPRRFC_UNSUP";
+    RoleBadRole = 11, 2, "OFPRRFC_BAD_ROLE";
+    MeterModUnknown = 12, 0, "OFPMMFC_UNKNOWN";
+    MeterModExists = 12, 1, "OFPMMFC_METER_EXISTS";
+    MeterModInvalid = 12, 2, "OFPMMFC_INVALID_METER";
+    MeterModUnknownMeter = 12, 3, "OFPMMFC_UNKNOWN_METER";
+    MeterModBadCommand = 12, 4, "OFPMMFC_BAD_COMMAND";
+    MeterModBadFlags = 12, 5, "OFPMMFC_BAD_FLAGS";
+    MeterModBadRate = 12, 6, "OFPMMFC_BAD_RATE";
+    MeterModBadBurst = 12, 7, "OFPMMFC_BAD_BURST";
+    MeterModBadBand = 12, 8, "OFPMMFC_BAD_BAND";
+    MeterModBadBandValue = 12, 9, "OFPMMFC_BAD_BAND_VALUE";
+    MeterModOutOfMeters = 12, 10, "OFPMMFC_OUT_OF_METERS";
+    MeterModOutOfBands = 12, 11, "OFPMMFC_OUT_OF_BANDS";
+    TableFeaturesBadTable = 13, 0, "OFPTFFC_BAD_TABLE";
+    TableFeaturesBadMetadata = 13, 1, "OFPTFFC_BAD_METADATA";
+    TableFeaturesBadType = 13, 2, "OFPTFFC_BAD_TYPE";
+    TableFeaturesBadLength = 13, 3, "OFPTFFC_BAD_LEN";
+    TableFeaturesBadArgument = 13, 4, "OFPTFFC_BAD_ARGUMENT";
+    TableFeaturesPermission = 13, 5, "OFPTFFC_EPERM";
+}
+
+impl ErrorCode {
+    /// The wire's type and code.
+    pub fn to_wire(self) -> (u16, u16) {
+        let row = &ERRORS[self as usize];
+        (row.1, row.2)
+    }
+
+    /// The error of this type and code.
+    pub fn from_wire(kind: u16, code: u16) -> Option<Self> {
+        ERRORS.iter().find(|row| row.1 == kind && row.2 == code).map(|row| row.0)
+    }
+
+    /// The specification's name.
+    pub fn name(self) -> &'static str {
+        ERRORS[self as usize].3
+    }
+}
+
+impl std::fmt::Display for ErrorCode {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// A message that could not be taken, ready to be answered.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("message {xid:#x} refused with {code}")]
+pub struct Error {
+    /// Transaction id of the message.
+    pub xid: u32,
+    /// What is wrong with it.
+    pub code: ErrorCode,
+    /// The start of the message, as the specification wants it back.
+    pub data: Vec<u8>,
+}
+
+impl Error {
+    /// Bytes of a refused message that go back with the error: the specification asks for 64 at least.
+    pub const DATA_LEN: usize = 64;
+
+    /// The error for `message`, the bytes as they came.
+    pub fn new(code: ErrorCode, message: &[u8]) -> Self {
+        let xid = match message.get(4..8) {
+            Some(xid) => u32::from_be_bytes([xid[0], xid[1], xid[2], xid[3]]),
+            None => 0,
+        };
+        Self { xid, code, data: message[..message.len().min(Self::DATA_LEN)].to_vec() }
+    }
+
+    /// The message that reports the error to the peer.
+    pub fn message(self) -> Message {
+        let (kind, code) = self.code.to_wire();
+        Message { xid: self.xid, body: Body::Error { kind, code, data: self.data } }
+    }
+}
