@@ -1,126 +1,148 @@
 //! Isolated instances (network namespaces) behind one trait.
 //!
-//! An [`Instance`] is a host of a lab: something with a network of its own in which programs run. [`NetnsHost`]
-//! is one in a Linux network namespace, [`DummyHost`] one in memory for tests that need no privileges. A namespace
-//! is held by its descriptor alone and has no name in the file system, so it vanishes with the process that
-//! holds it, however that process ends. Everything that needs `unsafe` is in [`sys`].
+//! An [`Instance`] is whatever has a network of its own and can run programs; an [`InstanceProvider`] makes
+//! them. [`netns`] holds a network namespace by a descriptor alone: no process sleeps in it and no name is
+//! bind-mounted, so that it vanishes with whoever holds the descriptor. [`dummy`] records what was asked and
+//! needs no privileges. `setns` is per thread, so everything that must happen inside a namespace happens on a
+//! short-lived thread; callers may therefore use instances from any thread at once. The system calls that
+//! need `unsafe` are in [`sys`] alone.
 
-mod dummy;
-mod netns;
-pub mod rtnl;
+pub mod dummy;
+pub mod netlink;
+pub mod netns;
 pub mod sys;
 
-pub use dummy::DummyHost;
-pub use netns::{Netns, NetnsHost};
+use std::ffi::OsString;
+use std::io;
+use std::net::IpAddr;
+use std::os::fd::{BorrowedFd, OwnedFd};
+use std::path::PathBuf;
+use std::process::Child;
 
 use serde::{Deserialize, Serialize};
-use std::net::IpAddr;
-use std::os::fd::OwnedFd;
 
-/// What a host is made of.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct HostSpec {
-    /// Its name, which becomes its hostname.
-    pub name: String,
-    /// Its interfaces, in order.
-    pub interfaces: Vec<InterfaceSpec>,
-    /// Its static routes.
-    #[serde(default)]
-    pub routes: Vec<RouteSpec>,
+/// An address with the length of its prefix.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Prefix {
+    /// The address, host bits kept.
+    pub address: IpAddr,
+    /// Length of the prefix in bits.
+    pub length: u8,
 }
 
-/// One interface of a host.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct InterfaceSpec {
-    /// Its name inside the host, at most 15 bytes.
-    pub name: String,
-    /// Its Ethernet address.
-    pub mac: [u8; 6],
-    /// Its addresses with the length of their prefixes.
-    pub addresses: Vec<(IpAddr, u8)>,
-    /// Largest network-layer packet in bytes.
-    pub mtu: u32,
-    /// Name of the switch's end, where the kernel must make one.
-    pub peer: String,
+impl std::fmt::Display for Prefix {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}/{}", self.address, self.length)
+    }
 }
 
-/// One static route of a host.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RouteSpec {
-    /// Destination and the length of its prefix; length 0 is the default route.
-    pub destination: (IpAddr, u8),
-    /// The next router.
+/// A static route.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Route {
+    /// Where to; length 0 is the default route.
+    pub to: Prefix,
+    /// The next hop.
     pub via: IpAddr,
 }
 
-/// How a host's interfaces reach the switch.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Attachment {
-    /// A TAP in the host, its descriptor kept for the switch.
-    Tap,
-    /// A veth pair, for callers who may not open `/dev/net/tun`.
-    Veth,
+/// One network device of an instance, as wanted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Nic {
+    /// The device's name inside the instance, such as `h1-eth0`.
+    pub name: String,
+    /// Its Ethernet address.
+    pub mac: [u8; 6],
+    /// Largest network-layer packet in bytes.
+    pub mtu: u32,
+    /// IPv4 and IPv6 addresses.
+    pub addresses: Vec<Prefix>,
+    /// Routes, added once the device is up.
+    pub routes: Vec<Route>,
 }
 
-/// The switch's end of a host's interface.
+/// What the switch gets of a device that was made.
 #[derive(Debug)]
-pub enum SwitchEnd {
-    /// The descriptor of a TAP.
+pub enum Attachment {
+    /// A TAP's descriptor, with 12-byte vnet headers; the device lives as long as the descriptor.
     Tap(OwnedFd),
-    /// The name of a kernel interface in the namespace of the switch.
-    Interface(String),
-    /// Nothing: the host is a dummy.
+    /// Nothing real: the dummy provider's answer.
     Dummy,
 }
 
-/// What can go wrong with an instance.
-#[derive(Debug, thiserror::Error)]
-pub enum InstanceError {
-    /// A system call failed for the object named.
-    #[error("{object}: cannot {action}")]
-    System {
-        /// The host or interface.
-        object: String,
-        /// What was tried.
-        action: &'static str,
-        /// The system's answer.
-        #[source]
-        source: std::io::Error,
-    },
-    /// An interface name that Linux cannot take.
-    #[error("{0}: not an interface name (1 to 15 bytes, no blank and no '/')")]
-    InterfaceName(String),
-    /// A program has no file of that name, or it may not be run.
-    #[error("{host}: cannot run {program}")]
-    Spawn {
-        /// The host.
-        host: String,
-        /// The program.
-        program: String,
-        /// The system's answer.
-        #[source]
-        source: std::io::Error,
-    },
-    /// The worker that makes the namespace ended early.
-    #[error("{0}: the thread that makes its namespace panicked")]
-    Worker(String),
+/// A program to run inside an instance.
+#[derive(Debug, Default)]
+pub struct Program {
+    /// The program and its arguments.
+    pub argv: Vec<OsString>,
+    /// The whole environment; the caller's own when `None`.
+    pub env: Option<Vec<(OsString, OsString)>>,
+    /// Working directory.
+    pub cwd: Option<PathBuf>,
+    /// Standard input, output and error; `/dev/null` where absent.
+    pub stdio: [Option<OwnedFd>; 3],
+    /// Shown as `/etc/hosts` inside.
+    pub hosts_file: Option<PathBuf>,
 }
 
-/// A host in which programs run.
+/// Why an instance could not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A system call failed.
+    #[error("{what} of {instance} failed")]
+    System {
+        /// The step.
+        what: &'static str,
+        /// The instance's name.
+        instance: String,
+        /// The kernel's answer.
+        #[source]
+        source: io::Error,
+    },
+    /// The TAP driver cannot be opened.
+    #[error(
+        "/dev/net/tun cannot be opened for {instance}: load the tun module, and for use without root give \
+         the caller read and write permission on it (chmod 666 /dev/net/tun)"
+    )]
+    Tun {
+        /// The instance's name.
+        instance: String,
+        /// The kernel's answer.
+        #[source]
+        source: io::Error,
+    },
+    /// The worker thread ended without an answer.
+    #[error("the worker thread of {0} died")]
+    Thread(String),
+}
+
+/// Something with a network of its own.
 pub trait Instance: Send + Sync {
     /// Its name.
     fn name(&self) -> &str;
-
-    /// What it was made of.
-    fn spec(&self) -> &HostSpec;
-
-    /// Runs a program inside and returns its process id. The caller waits for it.
+    /// The descriptor of its network namespace, where it has one.
+    fn netns(&self) -> Option<BorrowedFd<'_>>;
+    /// Makes one network device and configures it.
     ///
     /// # Errors
-    /// [`InstanceError::Spawn`] when the program cannot be run.
-    fn spawn(&self, command: sys::Spawn<'_>) -> Result<u32, InstanceError>;
+    /// The step that the kernel refused; a device half made vanishes with its descriptor.
+    fn attach(&self, nic: &Nic) -> Result<Attachment, Error>;
+    /// Sets a device up or down.
+    ///
+    /// # Errors
+    /// The kernel's refusal.
+    fn set_link(&self, device: &str, up: bool) -> Result<(), Error>;
+    /// Starts a program inside.
+    ///
+    /// # Errors
+    /// As `std::process::Command::spawn`.
+    fn spawn(&self, program: Program) -> io::Result<Child>;
+}
 
-    /// The switch's end of each interface, in the order of the specification.
-    fn switch_ends(&self) -> &[SwitchEnd];
+/// Makes instances of one kind.
+pub trait InstanceProvider: Send + Sync {
+    /// Makes an instance with its loopback device up.
+    ///
+    /// # Errors
+    /// The step that the kernel refused.
+    fn create(&self, name: &str) -> Result<Box<dyn Instance>, Error>;
 }

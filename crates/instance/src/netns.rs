@@ -1,218 +1,153 @@
-//! Hosts in network namespaces.
+//! Instances that are network namespaces, held by a descriptor only.
 //!
-//! A namespace is made by a thread that leaves the process's own and ends when the host is configured: no other
-//! thread ever changes namespace, and a TAP is born inside the host, so there is no device to move or rename.
-//! Duplicate address detection is off, so that a host's IPv6 addresses work at once, and so are router
-//! solicitations, because a lab has no routers but those it states.
+//! A TAP is made inside the namespace while the caller keeps its descriptor: one netdev a host instead of a
+//! veth pair. IPv6 duplicate address detection and router solicitation are off, so that a lab is usable at
+//! once and starts quiet.
 
-use crate::rtnl::Rtnl;
-use crate::{Attachment, HostSpec, Instance, InstanceError, InterfaceSpec, SwitchEnd, sys};
-use nix::sched::{CloneFlags, unshare};
+use std::ffi::CString;
 use std::fs::{self, File};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::process::Child;
 
-/// A network namespace, held by its descriptor.
+use nix::net::if_::if_nametoindex;
+use nix::sched::{CloneFlags, setns, unshare};
+
+use crate::netlink::Netlink;
+use crate::{Attachment, Error, Instance, InstanceProvider, Nic, Program, dummy, sys};
+
+/// Makes network namespaces.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NetnsProvider;
+
+impl InstanceProvider for NetnsProvider {
+    fn create(&self, name: &str) -> Result<Box<dyn Instance>, Error> {
+        let netns =
+            on_thread(name, || create_namespace().map_err(|e| system("making the namespace", name, e)))?;
+        Ok(Box::new(NetnsInstance { name: name.to_owned(), netns }))
+    }
+}
+
+/// One network namespace; it vanishes when this and the processes in it are gone.
 #[derive(Debug)]
-pub struct Netns(OwnedFd);
-
-impl Netns {
-    /// The namespace of the calling thread.
-    ///
-    /// # Errors
-    /// When `/proc` is not mounted.
-    pub fn current() -> io::Result<Self> {
-        Ok(Self(File::open("/proc/thread-self/ns/net")?.into()))
-    }
-
-    /// Sets the sysctls of the calling thread's namespace: IPv6 on, without duplicate address detection and router
-    /// solicitation. A kernel without IPv6 has none of them, so failures are no error.
-    fn quiet_ipv6() {
-        for scope in ["all", "default"] {
-            let set = |name: &str, value: &str| {
-                let _ = fs::write(format!("/proc/sys/net/ipv6/conf/{scope}/{name}"), value);
-            };
-            set("disable_ipv6", "0");
-            set("accept_dad", "0");
-            set("dad_transmits", "0");
-            set("router_solicitations", "0");
-            set("accept_ra", "0");
-        }
-    }
+struct NetnsInstance {
+    name: String,
+    netns: OwnedFd,
 }
 
-impl AsFd for Netns {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.0.as_fd()
-    }
-}
-
-/// A host in a network namespace of its own.
-#[derive(Debug)]
-pub struct NetnsHost {
-    spec: HostSpec,
-    netns: Netns,
-    ends: Vec<SwitchEnd>,
-}
-
-impl NetnsHost {
-    /// Makes the namespace and everything in it. With [`Attachment::Veth`] the switch's ends are left in
-    /// `switch_netns`, and are up.
-    ///
-    /// # Errors
-    /// [`InstanceError`], naming the host or its interface.
-    pub fn create(
-        spec: HostSpec,
-        attachment: Attachment,
-        switch_netns: BorrowedFd<'_>,
-    ) -> Result<Self, InstanceError> {
-        for interface in &spec.interfaces {
-            check_interface_name(&interface.name)?;
-        }
-        let (netns, ends) = std::thread::scope(|scope| {
-            let worker = std::thread::Builder::new()
-                .stack_size(256 * 1024)
-                .spawn_scoped(scope, || build(&spec, attachment, switch_netns))
-                .map_err(|e| system(&spec.name, "start a thread", e))?;
-            worker.join().map_err(|_| InstanceError::Worker(spec.name.clone()))?
-        })?;
-        Ok(Self { spec, netns, ends })
-    }
-
-    /// The host's namespace.
-    #[must_use]
-    pub fn netns(&self) -> &Netns {
-        &self.netns
-    }
-}
-
-impl Instance for NetnsHost {
+impl Instance for NetnsInstance {
     fn name(&self) -> &str {
-        &self.spec.name
+        &self.name
     }
 
-    fn spec(&self) -> &HostSpec {
-        &self.spec
+    fn netns(&self) -> Option<BorrowedFd<'_>> {
+        Some(self.netns.as_fd())
     }
 
-    fn spawn(&self, command: sys::Spawn<'_>) -> Result<u32, InstanceError> {
-        let program = command.program.to_owned();
-        let inside =
-            sys::Spawn { netns: Some(self.netns.as_fd()), hostname: Some(&self.spec.name), ..command };
-        sys::spawn(inside).map_err(|source| InstanceError::Spawn {
-            host: self.spec.name.clone(),
-            program,
-            source,
+    fn attach(&self, nic: &Nic) -> Result<Attachment, Error> {
+        self.inside(|| {
+            let tun = File::options()
+                .read(true)
+                .write(true)
+                .open("/dev/net/tun")
+                .map_err(|source| Error::Tun { instance: self.name.clone(), source })?;
+            let tap = sys::make_tap(tun, &nic.name).map_err(|e| system("making the TAP", &self.name, e))?;
+            configure(nic).map_err(|e| system("configuring the device", &self.name, e))?;
+            Ok(Attachment::Tap(tap))
         })
     }
 
-    fn switch_ends(&self) -> &[SwitchEnd] {
-        &self.ends
+    fn set_link(&self, device: &str, up: bool) -> Result<(), Error> {
+        self.inside(|| {
+            let set = || Netlink::open()?.set_link(if_nametoindex(device)?, None, None, up);
+            set().map_err(|e| system("setting a link", &self.name, e))
+        })
+    }
+
+    fn spawn(&self, mut program: Program) -> io::Result<Child> {
+        let hosts = match program.hosts_file.take() {
+            Some(path) => Some(CString::new(path.as_os_str().as_bytes())?),
+            None => None,
+        };
+        let mut command = dummy::command(program)?;
+        sys::enter_on_exec(&mut command, self.netns.try_clone()?, self.name.clone(), hosts);
+        command.spawn()
     }
 }
 
-/// Runs on a thread of its own, which it moves to the new namespace.
-fn build(
-    spec: &HostSpec,
-    attachment: Attachment,
-    switch_netns: BorrowedFd<'_>,
-) -> Result<(Netns, Vec<SwitchEnd>), InstanceError> {
-    let host = spec.name.as_str();
-    unshare(CloneFlags::CLONE_NEWNET).map_err(|e| system(host, "make a network namespace", e.into()))?;
-    let netns = Netns::current().map_err(|e| system(host, "open its network namespace", e))?;
-    Netns::quiet_ipv6();
-    let mut rtnl = Rtnl::open().map_err(|e| system(host, "open rtnetlink", e))?;
-    rtnl.up("lo").map_err(|e| system(host, "bring up its loopback", e))?;
-    let ends = spec
-        .interfaces
-        .iter()
-        .map(|interface| attach(&mut rtnl, interface, attachment, switch_netns))
-        .collect::<Result<Vec<_>, _>>()?;
-    for route in &spec.routes {
-        rtnl.add_route(route.destination, route.via).map_err(|e| system(host, "add a route", e))?;
+impl NetnsInstance {
+    fn inside<T: Send>(&self, work: impl FnOnce() -> Result<T, Error> + Send) -> Result<T, Error> {
+        on_thread(&self.name, || {
+            setns(&self.netns, CloneFlags::CLONE_NEWNET)
+                .map_err(|e| system("entering the namespace", &self.name, e.into()))?;
+            work()
+        })
     }
-    Ok((netns, ends))
 }
 
-fn attach(
-    rtnl: &mut Rtnl,
-    interface: &InterfaceSpec,
-    attachment: Attachment,
-    switch_netns: BorrowedFd<'_>,
-) -> Result<SwitchEnd, InstanceError> {
-    let name = interface.name.as_str();
-    let end = match attachment {
-        Attachment::Tap => {
-            SwitchEnd::Tap(sys::create_tap(name).map_err(|e| system(name, "make a TAP (/dev/net/tun)", e))?)
-        }
-        Attachment::Veth => {
-            check_interface_name(&interface.peer)?;
-            rtnl.add_veth(name, &interface.peer, switch_netns)
-                .map_err(|e| system(name, "make a veth pair", e))?;
-            SwitchEnd::Interface(interface.peer.clone())
-        }
-    };
-    rtnl.set_link(name, Some(interface.mac), Some(interface.mtu))
-        .map_err(|e| system(name, "set its Ethernet address and MTU", e))?;
-    for &(address, prefix) in &interface.addresses {
-        rtnl.add_address(name, address, prefix).map_err(|e| system(name, "add an address", e))?;
+/// Makes a namespace for the calling thread, which is then good for nothing else, and returns its descriptor.
+fn create_namespace() -> io::Result<OwnedFd> {
+    unshare(CloneFlags::CLONE_NEWNET)?;
+    loopback_up()?;
+    // The files are absent without IPv6, and addresses carry the flag as well, so that failure costs nothing.
+    for (key, value) in [("accept_dad", "0"), ("router_solicitations", "0"), ("accept_ra", "0")] {
+        let _ = fs::write(format!("/proc/sys/net/ipv6/conf/default/{key}"), value);
     }
-    rtnl.up(name).map_err(|e| system(name, "bring it up", e))?;
-    Ok(end)
+    Ok(File::open("/proc/thread-self/ns/net")?.into())
 }
 
-fn check_interface_name(name: &str) -> Result<(), InstanceError> {
-    let fits = (1..=15).contains(&name.len()) && name != "." && name != "..";
-    if fits && !name.bytes().any(|b| b == b'/' || b == b':' || b <= b' ') {
-        return Ok(());
-    }
-    Err(InstanceError::InterfaceName(name.to_owned()))
+/// Brings up the loopback device of the calling thread's network namespace.
+///
+/// # Errors
+/// The kernel's refusal.
+pub fn loopback_up() -> io::Result<()> {
+    Netlink::open()?.set_link(if_nametoindex("lo")?, None, None, true)
 }
 
-fn system(object: &str, action: &'static str, source: io::Error) -> InstanceError {
-    InstanceError::System { object: object.to_owned(), action, source }
+fn configure(nic: &Nic) -> io::Result<()> {
+    let index = if_nametoindex(nic.name.as_str())?;
+    let mut netlink = Netlink::open()?;
+    netlink.set_link(index, Some(nic.mac), Some(nic.mtu), true)?;
+    for prefix in &nic.addresses {
+        netlink.add_address(index, *prefix)?;
+    }
+    nic.routes.iter().try_for_each(|route| netlink.add_route(index, *route))
+}
+
+fn on_thread<T: Send>(name: &str, work: impl FnOnce() -> Result<T, Error> + Send) -> Result<T, Error> {
+    std::thread::scope(|scope| scope.spawn(work).join())
+        .unwrap_or_else(|_| Err(Error::Thread(name.to_owned())))
+}
+
+fn system(what: &'static str, instance: &str, source: io::Error) -> Error {
+    Error::System { what, instance: instance.to_owned(), source }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Prefix;
 
     #[test]
-    fn interface_names_are_checked() {
-        assert!(check_interface_name("h1-eth0").is_ok());
-        for bad in ["", "sixteen-bytes-xx", "a/b", "a b", ".."] {
-            assert!(check_interface_name(bad).is_err(), "{bad}");
-        }
-    }
-
-    #[test]
-    fn a_host_is_made_and_runs_a_program() {
-        if !nix::unistd::geteuid().is_root() {
-            eprintln!("SKIPPED: needs root");
+    fn a_host_has_its_own_addresses_and_name() {
+        let Ok(host) = NetnsProvider.create("h1") else {
+            eprintln!("skipped: needs the right to make network namespaces (root)");
             return;
-        }
-        let spec = HostSpec {
-            name: "h1".into(),
-            interfaces: vec![InterfaceSpec {
-                name: "h1-eth0".into(),
-                mac: [2, 0, 0, 0, 0, 1],
-                addresses: vec![("10.0.0.1".parse().unwrap(), 8), ("fd00::1".parse().unwrap(), 64)],
-                mtu: 1400,
-                peer: "s1-eth1".into(),
-            }],
-            routes: vec![crate::RouteSpec {
-                destination: ("0.0.0.0".parse().unwrap(), 0),
-                via: "10.0.0.254".parse().unwrap(),
-            }],
         };
-        let own = Netns::current().unwrap();
-        let host = NetnsHost::create(spec, Attachment::Tap, own.as_fd()).unwrap();
-        let script = "test $(hostname) = h1 && ip -o addr show h1-eth0 | grep -q 'fd00::1/64 scope global' \
-             && ip route | grep -q '^default via 10.0.0.254' && test $(cat /sys/class/net/h1-eth0/mtu) = 1400";
-        let argv = ["-c".to_owned(), script.to_owned()];
-        let pid = host.spawn(sys::Spawn::new("sh", &argv)).unwrap();
-        let status =
-            nix::sys::wait::waitpid(nix::unistd::Pid::from_raw(i32::try_from(pid).unwrap()), None).unwrap();
-        assert!(matches!(status, nix::sys::wait::WaitStatus::Exited(_, 0)), "{status:?}");
+        let prefix = |text: &str, length| Prefix { address: text.parse().unwrap(), length };
+        let nic = Nic {
+            name: "h1-eth0".into(),
+            mac: [0, 0, 0, 0, 0, 1],
+            mtu: 1500,
+            addresses: vec![prefix("10.0.0.1", 8), prefix("fd00::1", 64)],
+            routes: vec![],
+        };
+        let Attachment::Tap(_tap) = host.attach(&nic).unwrap() else { panic!("no TAP") };
+        let script = "test $(uname -n) = h1 && ip addr show h1-eth0 | grep -q fd00::1/64 && \
+                      ip addr show h1-eth0 | grep -q 10.0.0.1/8";
+        let argv = ["sh", "-c", script].map(Into::into).to_vec();
+        let mut child = host.spawn(Program { argv, ..Program::default() }).unwrap();
+        assert!(child.wait().unwrap().success());
     }
 }
