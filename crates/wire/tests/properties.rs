@@ -1,5 +1,7 @@
 //! Properties of formats, checksums, segmentation and the offload header, over frames built from random values.
 
+#![allow(clippy::unwrap_used)] // a test may end by a panic
+
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use heddle_wire::arp::{ArpOperation, ArpRepr};
@@ -18,8 +20,8 @@ use proptest::prelude::*;
 
 fn transport() -> impl Strategy<Value = Transport> {
     let ports = (any::<u16>(), any::<u16>(), any::<u32>());
-    let tcp = (ports.clone(), 0u16..512, vec(any::<u8>(), 0..=40)).prop_map(
-        |((src, dst, number), flags, options)| {
+    let tcp =
+        (ports, 0u16..512, vec(any::<u8>(), 0..=40)).prop_map(|((src, dst, number), flags, options)| {
             Transport::Tcp(TcpRepr {
                 src_port: src,
                 dst_port: dst,
@@ -29,10 +31,8 @@ fn transport() -> impl Strategy<Value = Transport> {
                 options: Inline::padded(&options).unwrap(),
                 ..TcpRepr::default()
             })
-        },
-    );
+        });
     let udp = ports
-        .clone()
         .prop_map(|(src_port, dst_port, _)| Transport::Udp(UdpRepr { src_port, dst_port, payload_len: 0 }));
     let sctp =
         ports.prop_map(|(src_port, dst_port, tag)| Transport::Sctp(SctpRepr { src_port, dst_port, tag }));
