@@ -1,0 +1,4 @@
+//! Topologies, the supervisor, links and hosts of a lab, tests across them.
+#![forbid(unsafe_code)]
+
+pub mod topology;
