@@ -115,12 +115,14 @@ fn parse_offload(header: &[u8; 10], frame: &[u8]) -> Result<Offload, VnetError> 
 
 fn checksum(start: u16, offset: u16, frame: &[u8]) -> Result<Checksum, VnetError> {
     let field = usize::from(start) + usize::from(offset);
-    // A fragment's checksum cannot be completed, and an unknown transport's field is unknown: neither is ever partial.
-    let place = headers(frame)
-        .filter(|at| !at.fragment)
-        .and_then(|at| at.checksum_offset().map(|offset| (at.l4, offset, at.proto)));
-    let right = place.is_some_and(|(l4, at, _)| (l4, at) == (usize::from(start), usize::from(offset)));
-    let width = if place.is_some_and(|(.., proto)| proto == ipproto::SCTP) { 4 } else { 2 };
+    // A fragment's checksum cannot be completed, so it is never partial.
+    let at = headers(frame).filter(|at| !at.fragment).ok_or(VnetError::Checksum)?;
+    let right = match at.checksum_offset() {
+        Some(known) => (at.l4, known) == (usize::from(start), usize::from(offset)),
+        // Tunnels without a checksum of their own, as GRE, leave an inner one partial: any place behind the IP header.
+        None => usize::from(start) >= at.l4,
+    };
+    let width = if at.proto == ipproto::SCTP { 4 } else { 2 };
     if !right || field + width > frame.len() {
         return Err(VnetError::Checksum);
     }
@@ -197,6 +199,16 @@ mod tests {
         assert_eq!(refused(claim(1, 3, 1448, 34, 16)), VnetError::Unknown);
         assert_eq!(refused(claim(0x80, 0, 0, 0, 0)), VnetError::Unknown);
         assert_eq!(parse(&[0; 4], &frame), Err(VnetError::Short));
+    }
+
+    #[test]
+    fn a_tunnel_may_leave_an_inner_checksum_partial() {
+        let mut frame = tcp(100);
+        frame[23] = 47;
+        let inner = Checksum::Partial { start: 78, offset: 16 };
+        assert_eq!(parse(&claim(1, 0, 0, 78, 16), &frame).map(|offload| offload.checksum), Ok(inner));
+        assert_eq!(parse(&claim(1, 0, 0, 20, 16), &frame), Err(VnetError::Checksum));
+        assert_eq!(parse(&claim(1, 0, 0, 78, 75), &frame), Err(VnetError::Checksum));
     }
 
     #[test]
