@@ -9,7 +9,7 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
-use nix::fcntl::{FcntlArg, FdFlag, OFlag, fcntl};
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, setns, unshare};
 use nix::unistd::sethostname;
@@ -85,24 +85,39 @@ pub fn enter_on_exec(command: &mut Command, netns: OwnedFd, hostname: String, ho
     unsafe { command.pre_exec(enter) };
 }
 
-/// Lets a descriptor be inherited by a command under the given number.
-pub fn pass_descriptor(command: &mut Command, fd: OwnedFd, number: RawFd) {
+/// Lets descriptors be inherited by a command under the given numbers.
+///
+/// # Errors
+/// No descriptor is left.
+pub fn pass_descriptors(command: &mut Command, pairs: Vec<(OwnedFd, RawFd)>) -> io::Result<()> {
+    // Moved out of the way first, so that no target number is still a source.
+    let mut moved = Vec::with_capacity(pairs.len());
+    for (fd, number) in pairs {
+        // SAFETY: the kernel has just returned this duplicate to us alone.
+        let high = unsafe { OwnedFd::from_raw_fd(fcntl(&fd, FcntlArg::F_DUPFD_CLOEXEC(64))?) };
+        moved.push((high, number));
+    }
     let place = move || {
-        if fd.as_raw_fd() == number {
-            fcntl(&fd, FcntlArg::F_SETFD(FdFlag::empty()))?;
-            return Ok(());
+        for (fd, number) in &moved {
+            // SAFETY: dup2 is async-signal-safe; the target is a number that the program about to run expects.
+            if unsafe { libc::dup2(fd.as_raw_fd(), *number) } == -1 {
+                return Err(io::Error::last_os_error());
+            }
         }
-        // SAFETY: dup2 is async-signal-safe; the target is a number that the program about to run expects.
-        match unsafe { libc::dup2(fd.as_raw_fd(), number) } {
-            -1 => Err(io::Error::last_os_error()),
-            _ => Ok(()),
-        }
+        Ok(())
     };
     // SAFETY: the closure only makes system calls with memory that was allocated before the fork.
     unsafe { command.pre_exec(place) };
+    Ok(())
 }
 
-/// Takes over a descriptor that [`pass_descriptor`] left to this program.
+/// Makes a command the leader of a session of its own, out of reach of the terminal's signals.
+pub fn new_session_on_exec(command: &mut Command) {
+    // SAFETY: setsid is async-signal-safe.
+    unsafe { command.pre_exec(|| Ok(nix::unistd::setsid().map(|_| ())?)) };
+}
+
+/// Takes over a descriptor that [`pass_descriptors`] left to this program.
 ///
 /// # Errors
 /// The number is not an open descriptor.
@@ -178,4 +193,31 @@ pub fn pidfd_open(pid: i32) -> io::Result<OwnedFd> {
 pub fn close_on_exec_from(first: u32) {
     // SAFETY: close_range with CLOEXEC changes flags only and touches no memory.
     unsafe { libc::close_range(first, u32::MAX, libc::CLOSE_RANGE_CLOEXEC as libc::c_int) };
+}
+
+/// Receives bytes and the descriptors that ride along (at most 253), which close on exec.
+///
+/// # Errors
+/// As recvmsg; interruption is retried.
+pub fn receive_with_descriptors(
+    socket: &impl AsRawFd,
+    buffer: &mut [u8],
+) -> io::Result<(usize, Vec<OwnedFd>)> {
+    use nix::sys::socket::{ControlMessageOwned, MsgFlags, recvmsg};
+    let mut space = nix::cmsg_space!([RawFd; 253]);
+    let mut parts = [io::IoSliceMut::new(buffer)];
+    let message = loop {
+        match recvmsg::<()>(socket.as_raw_fd(), &mut parts, Some(&mut space), MsgFlags::MSG_CMSG_CLOEXEC) {
+            Err(nix::errno::Errno::EINTR) => {}
+            other => break other?,
+        }
+    };
+    let mut descriptors = vec![];
+    for control in message.cmsgs()? {
+        if let ControlMessageOwned::ScmRights(numbers) = control {
+            // SAFETY: the kernel has just installed these descriptors for us alone.
+            descriptors.extend(numbers.into_iter().map(|fd| unsafe { OwnedFd::from_raw_fd(fd) }));
+        }
+    }
+    Ok((message.bytes, descriptors))
 }

@@ -1,140 +1,153 @@
-//! What the client, the watcher and the supervisor of a lab say to each other.
-//!
-//! Messages are JSON, one to a line. A start configuration and events go over a socket that is the supervisor's
-//! standard input; requests go over `control.sock`, one to a connection, and an `exec` carries its three standard
-//! streams as descriptors with the request.
+//! What is said over a lab's `control.sock`, and between the starter and the supervisor.
 
-use crate::plan::Plan;
-use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-/// Longest line that is read.
-pub(crate) const MAX_LINE: u64 = 64 * 1024 * 1024;
-/// Longest request that is read.
-pub(crate) const MAX_REQUEST: usize = 4 * 1024 * 1024;
+use serde::{Deserialize, Serialize};
 
-/// Everything a supervisor is to make.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) struct StartConfig {
-    pub name: String,
-    pub base: PathBuf,
-    pub plan: Plan,
-    pub controller: Controller,
-    pub detach: bool,
-}
+use crate::topology::{FailMode, Topology};
 
 /// Who programs the switches.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Controller {
-    /// The lab's own learning switch, in a process of its own.
+    /// Heddle's learning controller, a child of the supervisor.
     #[default]
     BuiltIn,
-    /// One that runs elsewhere: `[tcp:]ADDRESS:PORT` as seen from the machine, or `unix:PATH`.
-    Remote(String),
-    /// None: the switches forward by themselves.
+    /// Nobody: switches forward by themselves.
     None,
+    /// A controller that the user runs, at `ADDRESS:PORT` as the machine sees it.
+    Remote(String),
 }
 
-/// From the supervisor while it starts.
+/// All that the supervisor must know.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Launch {
+    /// The lab's name.
+    pub name: String,
+    /// Its run directory.
+    pub run_directory: PathBuf,
+    /// The program whose hidden subcommands are the children.
+    pub program: PathBuf,
+    /// Hosts, switches and links.
+    pub topology: Topology,
+    /// Who programs the switches.
+    pub controller: Controller,
+    /// For switches that do not say; standalone without a controller, else secure.
+    pub fail_mode: Option<FailMode>,
+    /// Lives on when its starter ends.
+    pub detached: bool,
+}
+
+/// From the supervisor to its starter.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(crate) enum Event {
-    Progress(String),
+pub enum Progress {
+    /// A step begins; a line for the user.
+    Step(String),
+    /// Something is lost or at risk, but the lab goes on.
+    Warning(String),
+    /// The lab is up.
     Ready,
+    /// The lab could not be started.
     Failed(String),
 }
 
 /// From a client.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(tag = "type", rename_all = "snake_case")]
-pub(crate) enum Request {
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Request {
+    /// Run a program in a host; standard input, output and error ride along. Signals may follow.
     Exec {
+        /// The host.
         host: String,
+        /// Program and arguments.
         argv: Vec<String>,
-        env: Vec<(String, String)>,
-        cwd: PathBuf,
+        /// The whole environment.
+        env: BTreeMap<String, String>,
+        /// Working directory.
+        cwd: Option<PathBuf>,
     },
+    /// Send a signal to the program that this connection runs.
+    Signal(i32),
+    /// State of the lab.
     Info,
-    PingAll {
-        v6: bool,
+    /// Ping between all hosts, or those named.
+    Ping {
+        /// The hosts; all when empty.
+        hosts: Vec<String>,
+        /// IPv6 instead of IPv4.
+        ipv6: bool,
+        /// Seconds to wait for an answer.
+        timeout: u32,
     },
+    /// TCP throughput between two hosts, with iperf3.
     Iperf {
-        from: String,
-        to: String,
+        /// Where the client runs.
+        client: String,
+        /// Where the server runs.
+        server: String,
+        /// Duration.
         seconds: u32,
     },
+    /// Set the host's devices on the links between two nodes up or down.
+    Link {
+        /// One node.
+        a: String,
+        /// The other.
+        b: String,
+        /// Up or down.
+        up: bool,
+    },
+    /// End the lab.
     Stop,
 }
 
-/// During an `exec`: a signal for the program.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
-pub(crate) struct Signal {
-    pub signal: i32,
-}
-
-/// To a client.
+/// The answer to a request.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(tag = "type", rename_all = "snake_case")]
-pub(crate) enum Response {
-    Exit { code: i32 },
-    Info { info: Info },
-    Ping { report: PingReport },
-    Iperf { report: IperfReport },
+#[serde(rename_all = "snake_case")]
+pub enum Reply {
+    /// The program's exit code; 128 + N when signal N ended it.
+    Exit(i32),
+    /// State of the lab.
+    Info(Box<Info>),
+    /// Each pair that was tried, in order.
+    Ping(Vec<Pinged>),
+    /// Throughput.
+    Iperf(Throughput),
+    /// Done.
     Done,
-    Error { message: String },
+    /// What was wrong, naming the object.
+    Error(String),
 }
 
-/// A running lab.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// State of a lab.
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Info {
-    /// Its name.
-    pub name: String,
-    /// What it was made of.
-    pub plan: Plan,
-    /// Who programs the switches.
-    pub controller: Controller,
-    /// How the hosts are joined to the switch.
-    pub attachment: heddle_instance::Attachment,
-    /// The switch's process id inside the lab's own process namespace; none while it is restarted.
-    pub switch_pid: Option<u32>,
-    /// Each restart of the switch.
-    pub restarts: Vec<Restart>,
-    /// How many restarts there were; `restarts` holds the last hundred.
-    pub restart_count: u64,
+    /// What it was started with.
+    pub launch: Launch,
+    /// How often the switch process was replaced.
+    pub switch_restarts: u32,
+    /// Time without forwarding in the last replacement.
+    pub last_outage_ms: Option<u64>,
 }
 
-/// One restart of the switch.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Restart {
-    /// Seconds after the lab's start.
-    pub at_seconds: u64,
-    /// How long nothing was forwarded.
-    pub without_forwarding_ms: u64,
-}
-
-/// What a `pingall` saw.
+/// One pair of hosts.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct PingReport {
-    /// The hosts, in order.
-    pub hosts: Vec<String>,
-    /// Pings sent, one for each ordered pair of hosts.
-    pub sent: usize,
-    /// Pings answered.
-    pub received: usize,
-    /// The pairs whose ping was not answered.
-    pub lost: Vec<(String, String)>,
+pub struct Pinged {
+    /// Who asked.
+    pub from: String,
+    /// Who should answer.
+    pub to: String,
+    /// Whether it did.
+    pub answered: bool,
 }
 
-/// What an `iperf` measured.
+/// TCP throughput in bit/s as each end saw it.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct IperfReport {
-    /// Rate at the sender.
-    pub sent_bits_per_second: f64,
-    /// Rate at the receiver.
-    pub received_bits_per_second: f64,
-    /// TCP segments sent again.
-    pub retransmits: u64,
-    /// How long it ran.
-    pub seconds: f64,
+pub struct Throughput {
+    /// Sent by the client.
+    pub sent: f64,
+    /// Received by the server.
+    pub received: f64,
 }

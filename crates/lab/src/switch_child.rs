@@ -1,235 +1,195 @@
-//! The switch, as its supervisor keeps it: started, told the plan with the descriptors, and started again when it
-//! ends. A crash or an upgrade of the switch costs packets, not the lab; how many milliseconds is recorded.
+//! The switch process: started, told its configuration, and replaced when it dies. The supervisor keeps the
+//! TAP descriptors, so that a crash or an upgrade of the switch costs packets and not the lab.
 
-use crate::LabError;
-use crate::error::in_full;
-use crate::processes::Child;
-use crate::protocol::Restart;
-use crate::supervisor::{Running, append};
-use heddle_instance::{InstanceError, sys};
-use heddle_switch::config::{FromSwitch, MAX_DATAGRAM, ToSwitch};
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::signal::Signal;
-use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
-use std::collections::VecDeque;
-use std::io;
-use std::os::fd::{AsFd, OwnedFd, RawFd};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread;
+use std::fs::File;
+use std::io::{self, IoSlice};
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-/// How long a switch may take to come up, and to take a message.
-const PATIENCE: Duration = Duration::from_secs(30);
-/// Restarts that are remembered one by one.
-const REMEMBERED: usize = 100;
+use heddle_instance::sys;
+use heddle_switch::config::{
+    BridgeConfig, FailMode, FromSwitch, MAX_DATAGRAM, MAX_DESCRIPTORS, PortConfig, PortKind, ToSwitch,
+};
+use nix::sys::signal::{Signal, kill};
+use nix::sys::socket::{
+    AddressFamily, ControlMessage, MsgFlags, SockFlag, SockType, sendmsg, setsockopt, socketpair, sockopt,
+};
+use nix::unistd::Pid;
 
-/// The switch and its history.
+use crate::protocol::{Controller, Launch};
+use crate::reaper::Reaper;
+
+/// The descriptor at which children find the supervisor's socket.
+pub const CHILD_SOCKET: i32 = 3;
+const ANSWER_TIMEOUT: i64 = 30;
+const MOST_BACKOFF: Duration = Duration::from_secs(2);
+/// Well under what a datagram and its descriptors bound.
+const PORTS_A_MESSAGE: usize = 150;
+
+/// A TAP kept for the switch.
+#[derive(Debug)]
+pub(crate) struct Tap {
+    pub(crate) mac: [u8; 6],
+    pub(crate) mtu: u32,
+    pub(crate) descriptor: OwnedFd,
+}
+
+/// A port and, for a TAP, what stands behind it.
+pub(crate) type Port = (String, PortConfig, Option<Tap>);
+
+/// What the switch is to be.
 #[derive(Debug, Default)]
-pub(crate) struct SwitchChild {
-    state: Mutex<State>,
+pub(crate) struct Wanted {
+    pub(crate) bridges: Vec<BridgeConfig>,
+    pub(crate) ports: Vec<Port>,
 }
 
-/// What is known of the switch.
+/// How the switch fares.
 #[derive(Debug, Default)]
-pub(crate) struct State {
-    pub pid: Option<u32>,
-    pub restarts: VecDeque<Restart>,
-    pub restart_count: u64,
-    /// The lab is stopping: an end is wanted.
-    stopping: bool,
-    socket: Option<Arc<OwnedFd>>,
+pub(crate) struct Fate {
+    pub(crate) restarts: AtomicU32,
+    pub(crate) outage_ms: AtomicU64,
+    pub(crate) stopping: AtomicBool,
 }
 
-/// One life of the switch.
-struct Life {
-    child: Child,
-    socket: Arc<OwnedFd>,
+/// Bridges without ports, as the launch wants them.
+pub(crate) fn bridges(launch: &Launch) -> Vec<BridgeConfig> {
+    let controllers = match &launch.controller {
+        Controller::None => vec![],
+        Controller::BuiltIn => vec![format!("unix:{}/c0.sock", launch.run_directory.display())],
+        Controller::Remote(_) => {
+            vec![format!("unix:{}/remote-controller.sock", launch.run_directory.display())]
+        }
+    };
+    let usual = if controllers.is_empty() { FailMode::Standalone } else { FailMode::Secure };
+    let bridge = |s: &crate::topology::Switch| BridgeConfig {
+        name: s.name.clone(),
+        datapath_id: s.datapath_id,
+        fail_mode: s.fail_mode.or(launch.fail_mode).unwrap_or(usual),
+        controllers: controllers.clone(),
+        ports: vec![],
+        removed: false,
+    };
+    launch.topology.switches.iter().map(bridge).collect()
 }
 
-impl SwitchChild {
-    /// Starts the switch of a lab, tells it the plan, and keeps it running from a thread.
-    pub(crate) fn start(lab: &Arc<Running>) -> Result<(), LabError> {
-        let life = begin(lab)?;
-        let own = Arc::clone(lab);
-        thread::Builder::new()
-            .name("switch".into())
-            .spawn(move || keep(&own, life))
-            .map_err(LabError::system("start a thread"))?;
-        Ok(())
-    }
-
-    pub(crate) fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Asks the switch to leave, and does not start it again.
-    pub(crate) fn stop(&self) {
-        let mut state = self.state();
-        state.stopping = true;
-        let Some(socket) = state.socket.clone() else {
-            return;
-        };
-        drop(state);
-        let _ = send(&socket, &ToSwitch::Exit, &[]);
+/// Keeps a switch running until told to stop; `first` learns how the first start went.
+pub(crate) fn keep(
+    launch: &Launch,
+    wanted: &Wanted,
+    reaper: &Reaper,
+    fate: &Arc<Fate>,
+    warn: impl Fn(String),
+    first: impl FnOnce(Result<(), String>),
+) {
+    let mut first = Some(first);
+    let mut backoff = Duration::from_millis(20);
+    let mut died: Option<Instant> = None;
+    while !fate.stopping.load(Ordering::Relaxed) {
+        let begun = Instant::now();
+        let outcome = start(launch, reaper).and_then(|(pid, socket)| {
+            let told = configure(&socket, wanted);
+            if told.is_err() {
+                let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
+                reaper.wait(pid);
+            }
+            told.map(|()| (pid, socket))
+        });
+        match outcome {
+            Ok((pid, _socket)) => {
+                if let Some(first) = first.take() {
+                    first(Ok(()));
+                }
+                if let Some(died) = died {
+                    let outage = died.elapsed().as_millis() as u64;
+                    fate.restarts.fetch_add(1, Ordering::Relaxed);
+                    fate.outage_ms.store(outage, Ordering::Relaxed);
+                    warn(format!("switch restarted: {outage} ms without forwarding"));
+                }
+                let code = reaper.wait(pid);
+                died = Some(Instant::now());
+                if !fate.stopping.load(Ordering::Relaxed) {
+                    warn(format!("the switch process ended with code {code}; starting another"));
+                }
+            }
+            Err(error) => match first.take() {
+                Some(first) => return first(Err(format!("the switch cannot be started: {error}"))),
+                None => warn(format!("the switch cannot be restarted: {error}")),
+            },
+        }
+        if begun.elapsed() > Duration::from_secs(10) {
+            backoff = Duration::from_millis(20);
+        }
+        std::thread::sleep(backoff);
+        backoff = (backoff * 2).min(MOST_BACKOFF);
     }
 }
 
-fn keep(lab: &Arc<Running>, first: Life) {
-    let mut life = first;
-    loop {
-        let began = Instant::now();
-        listen(&life);
-        life.child.signal(Signal::SIGKILL, false);
-        let code = life.child.wait();
-        let ended = Instant::now();
-        {
-            let mut state = lab.switch.state();
-            state.pid = None;
-            state.socket = None;
-            if state.stopping {
-                return;
+fn start(launch: &Launch, reaper: &Reaper) -> io::Result<(i32, OwnedFd)> {
+    let (ours, theirs) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC)?;
+    setsockopt(&ours, sockopt::ReceiveTimeout, &nix::sys::time::TimeVal::new(ANSWER_TIMEOUT, 0))?;
+    setsockopt(&ours, sockopt::SndBuf, &(4 * MAX_DATAGRAM))?;
+    let log = File::options().create(true).append(true).open(launch.run_directory.join("switch.log"))?;
+    let mut command = Command::new(&launch.program);
+    command
+        .arg("lab-switch")
+        .env("OVS_RUNDIR", &launch.run_directory)
+        .stdin(Stdio::null())
+        .stdout(log.try_clone()?)
+        .stderr(log);
+    sys::pass_descriptors(&mut command, vec![(theirs, CHILD_SOCKET)])?;
+    let pid = reaper.spawn(|| command.spawn())?;
+    // The command holds the child's end: without it, a child that dies is seen at once.
+    drop(command);
+    Ok((pid, ours))
+}
+
+fn configure(socket: &OwnedFd, wanted: &Wanted) -> io::Result<()> {
+    answer(socket)?;
+    for bridges in wanted.bridges.chunks(PORTS_A_MESSAGE) {
+        tell(socket, &ToSwitch::Configure { bridges: bridges.to_vec() }, &[])?;
+    }
+    for ports in wanted.ports.chunks(PORTS_A_MESSAGE.min(MAX_DESCRIPTORS)) {
+        let mut bridges: Vec<BridgeConfig> = vec![];
+        let mut descriptors = vec![];
+        for (bridge, port, tap) in ports {
+            let mut port = port.clone();
+            if let Some(tap) = tap {
+                port.kind = PortKind::Tap { fd: descriptors.len() as u32, mac: tap.mac, mtu: tap.mtu };
+                descriptors.push(tap.descriptor.as_raw_fd());
+            }
+            match bridges.iter_mut().find(|b| b.name == *bridge) {
+                Some(known) => known.ports.push(port),
+                None => {
+                    let Some(config) = wanted.bridges.iter().find(|b| b.name == *bridge) else { continue };
+                    bridges.push(BridgeConfig { ports: vec![port], ..config.clone() });
+                }
             }
         }
-        eprintln!("switch ended with {code}");
-        let mut pause = if began.elapsed() < Duration::from_secs(1) {
-            Duration::from_millis(200)
-        } else {
-            Duration::ZERO
-        };
-        life = loop {
-            thread::sleep(pause);
-            match begin(lab) {
-                Ok(life) => break life,
-                Err(e) => eprintln!("{}", in_full(&e)),
-            }
-            pause = (pause * 2).clamp(Duration::from_millis(100), Duration::from_secs(2));
-        };
-        record(lab, ended);
-    }
-}
-
-fn record(lab: &Running, ended: Instant) {
-    let lost = u64::try_from(ended.elapsed().as_millis()).unwrap_or(u64::MAX);
-    eprintln!("switch restarted: {lost} ms without forwarding");
-    let mut state = lab.switch.state();
-    state.restart_count += 1;
-    if state.restarts.len() == REMEMBERED {
-        state.restarts.pop_front();
-    }
-    state.restarts.push_back(Restart {
-        at_seconds: lab.started.elapsed().as_secs(),
-        without_forwarding_ms: lost,
-    });
-}
-
-/// Starts a process and tells it the whole plan.
-fn begin(lab: &Running) -> Result<Life, LabError> {
-    let (ours, theirs) = socketpair(
-        AddressFamily::Unix,
-        SockType::SeqPacket,
-        None,
-        SockFlag::SOCK_CLOEXEC,
-    )
-    .map_err(LabError::system("make the switch's socket"))?;
-    let log = lab.rundir.join("switch.log");
-    let arguments = ["lab-switch".to_owned()];
-    let mut environment: Vec<(String, String)> = std::env::vars()
-        .filter(|(name, _)| name != "OVS_RUNDIR")
-        .collect();
-    environment.push(("OVS_RUNDIR".into(), lab.rundir.display().to_string()));
-    let child = lab
-        .processes
-        .spawn(|| {
-            let spawn = sys::Spawn {
-                environment: Some(&environment),
-                stdio: [None, append(&log).ok(), append(&log).ok()],
-                descriptor_3: Some(theirs.as_fd()),
-                ..sys::Spawn::new("/proc/self/exe", &arguments)
-            };
-            sys::spawn(spawn).map_err(|source| InstanceError::Spawn {
-                host: "lab".into(),
-                program: "the switch".into(),
-                source,
-            })
-        })
-        .map_err(|e| LabError::Refused(in_full(&e)))?;
-    drop(theirs);
-    let life = Life {
-        child,
-        socket: Arc::new(ours),
-    };
-    if let Err(e) = configure(lab, &life) {
-        life.child.signal(Signal::SIGKILL, false);
-        life.child.wait();
-        return Err(e);
-    }
-    let mut state = lab.switch.state();
-    state.pid = Some(life.child.pid());
-    state.socket = Some(Arc::clone(&life.socket));
-    drop(state);
-    Ok(life)
-}
-
-fn configure(lab: &Running, life: &Life) -> Result<(), LabError> {
-    expect(life, lab, &FromSwitch::Ready)?;
-    for message in lab
-        .plan
-        .messages(&lab.ends(), &lab.controller, &lab.rundir)
-    {
-        send(&life.socket, &message.json, &message.fds)
-            .map_err(LabError::system("configure the switch"))?;
-        expect(life, lab, &FromSwitch::Configured)?;
+        tell(socket, &ToSwitch::Configure { bridges }, &descriptors)?;
     }
     Ok(())
 }
 
-fn send(socket: &OwnedFd, message: &ToSwitch, fds: &[RawFd]) -> io::Result<()> {
-    let json = serde_json::to_vec(message)?;
-    if json.len() > MAX_DATAGRAM {
-        return Err(io::Error::other("a bridge's configuration is too long for one message"));
-    }
-    sys::send_with_fds(socket.as_fd(), &json, fds).map(drop)
+fn tell(socket: &OwnedFd, message: &ToSwitch, descriptors: &[i32]) -> io::Result<()> {
+    let bytes = serde_json::to_vec(message)?;
+    let rights = [ControlMessage::ScmRights(descriptors)];
+    let control: &[ControlMessage<'_>] = if descriptors.is_empty() { &[] } else { &rights };
+    sendmsg::<()>(socket.as_raw_fd(), &[IoSlice::new(&bytes)], control, MsgFlags::MSG_NOSIGNAL, None)?;
+    answer(socket)
 }
 
-/// Waits for one answer.
-fn expect(life: &Life, lab: &Running, wanted: &FromSwitch) -> Result<(), LabError> {
-    let deadline = Instant::now() + PATIENCE;
+fn answer(socket: &OwnedFd) -> io::Result<()> {
     let mut buffer = vec![0; MAX_DATAGRAM];
-    loop {
-        let left = deadline.saturating_duration_since(Instant::now());
-        let timeout = PollTimeout::try_from(left).unwrap_or(PollTimeout::ZERO);
-        let mut polled = [PollFd::new(life.socket.as_fd(), PollFlags::POLLIN)];
-        match poll(&mut polled, timeout) {
-            Err(nix::errno::Errno::EINTR) => continue,
-            Ok(0) => return Err(LabError::Refused("the switch does not answer".into())),
-            other => other.map_err(LabError::system("wait for the switch"))?,
-        };
-        let (n, _) = sys::receive_with_fds(life.socket.as_fd(), &mut buffer)
-            .map_err(LabError::system("hear the switch"))?;
-        if n == 0 {
-            let log = std::fs::read_to_string(lab.rundir.join("switch.log")).unwrap_or_default();
-            let tail: Vec<&str> = log.lines().rev().take(5).collect();
-            let tail: Vec<&str> = tail.into_iter().rev().collect();
-            let text = format!("the switch ended while it was started: {}", tail.join("; "));
-            return Err(LabError::Refused(text));
-        }
-        match serde_json::from_slice(&buffer[..n])? {
-            FromSwitch::Failed { message } => return Err(LabError::Refused(message)),
-            answer if answer == *wanted => return Ok(()),
-            _ => {}
-        }
+    let (size, _) = sys::receive_with_descriptors(socket, &mut buffer)?;
+    if size == 0 {
+        return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "it ended at once; see switch.log"));
     }
-}
-
-/// Hears the switch out until its end of the socket closes.
-fn listen(life: &Life) {
-    let mut buffer = vec![0; MAX_DATAGRAM];
-    while let Ok((n, _)) = sys::receive_with_fds(life.socket.as_fd(), &mut buffer) {
-        if n == 0 {
-            return;
-        }
-        if let Ok(FromSwitch::Failed { message }) = serde_json::from_slice(&buffer[..n]) {
-            eprintln!("switch: {message}");
-        }
+    match serde_json::from_slice(&buffer[..size])? {
+        FromSwitch::Ready | FromSwitch::Configured => Ok(()),
+        FromSwitch::Failed { message } => Err(io::Error::other(message)),
     }
 }
