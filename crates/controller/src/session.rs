@@ -55,7 +55,7 @@ pub(crate) enum Notice {
     /// The handshake is done.
     Ready(Switch),
     /// A message for the apps.
-    Message(Body),
+    Message(Box<Body>),
     /// The switch reports an error.
     PeerError { number: (u16, u16), xid: u32 },
     /// A message was refused.
@@ -193,7 +193,7 @@ impl Session {
             }
             // What a switch says before its features, port status above all, is said again by what apps ask later.
             (State::Features, _) => (),
-            (State::Ready(_), body) => notices.push(Notice::Message(body)),
+            (State::Ready(_), body) => notices.push(Notice::Message(Box::new(body))),
         }
     }
 
