@@ -125,6 +125,24 @@ proptest! {
         }
     }
 
+    /// A good flow with some bytes changed is refused or keeps its meaning.
+    #[test]
+    fn damaged_flows_are_refused_or_survive(
+        words in proptest::collection::vec(proptest::sample::select(&WORDS[..]), 0..4),
+        actions in proptest::collection::vec(proptest::sample::select(&ACTIONS[..]), 0..4),
+        damage in proptest::collection::vec((8usize..400, any::<u8>()), 1..4),
+    ) {
+        let line = format!("{} actions={}", words.join(","), actions.join(","));
+        if let Ok(flow) = heddle_openflow::text::parse_flow(&line) {
+            let mut bytes = Message { xid: 1, body: Body::FlowMod(flow) }.encode();
+            for (at, byte) in damage {
+                let length = bytes.len();
+                bytes[8 + at % (length - 8)] = byte;
+            }
+            heddle_openflow::fuzz::message(&bytes);
+        }
+    }
+
     /// A stream is cut into the same messages wherever it was broken.
     #[test]
     fn framing_does_not_depend_on_pieces(
