@@ -244,8 +244,8 @@ fields! {
     PktMark: "pkt_mark", [], None, Some(OxmId::new(0x0001, 33, 4)), 32, true, true, None, 0, Hex, MARK, 32, true;
     DpHash: "dp_hash", [], None, Some(OxmId::new(0x0001, 35, 4)), 32, true, false, None, 0, Hex, MARK, 0, true;
     ActsetOutput: "actset_output", [], Some(OxmId::new(0x8000, 43, 4)), None, 32, false, false, None, 6, Port, ACTSET_OUTPUT, 32, true;
-    Reg0: "reg0", [], None, Some(OxmId::new(0x0001, 0, 4)), 32, true, true, None, 0, Hex, REGS + 0, 32, true;
-    Reg1: "reg1", [], None, Some(OxmId::new(0x0001, 1, 4)), 32, true, true, None, 0, Hex, REGS + 0, 0, true;
+    Reg0: "reg0", [], None, Some(OxmId::new(0x0001, 0, 4)), 32, true, true, None, 0, Hex, REGS, 32, true;
+    Reg1: "reg1", [], None, Some(OxmId::new(0x0001, 1, 4)), 32, true, true, None, 0, Hex, REGS, 0, true;
     Reg2: "reg2", [], None, Some(OxmId::new(0x0001, 2, 4)), 32, true, true, None, 0, Hex, REGS + 1, 32, true;
     Reg3: "reg3", [], None, Some(OxmId::new(0x0001, 3, 4)), 32, true, true, None, 0, Hex, REGS + 1, 0, true;
     Reg4: "reg4", [], None, Some(OxmId::new(0x0001, 4, 4)), 32, true, true, None, 0, Hex, REGS + 2, 32, true;
@@ -276,7 +276,7 @@ fields! {
     Reg29: "reg29", [], None, Some(OxmId::new(0x0001, 157, 4)), 32, true, true, None, 0, Hex, REGS + 14, 0, true;
     Reg30: "reg30", [], None, Some(OxmId::new(0x0001, 158, 4)), 32, true, true, None, 0, Hex, REGS + 15, 32, true;
     Reg31: "reg31", [], None, Some(OxmId::new(0x0001, 159, 4)), 32, true, true, None, 0, Hex, REGS + 15, 0, true;
-    Xreg0: "xreg0", [], Some(OxmId::new(0x8001, 0, 8)), None, 64, true, true, None, 0, Hex, REGS + 0, 0, false;
+    Xreg0: "xreg0", [], Some(OxmId::new(0x8001, 0, 8)), None, 64, true, true, None, 0, Hex, REGS, 0, false;
     Xreg1: "xreg1", [], Some(OxmId::new(0x8001, 1, 8)), None, 64, true, true, None, 0, Hex, REGS + 1, 0, false;
     Xreg2: "xreg2", [], Some(OxmId::new(0x8001, 2, 8)), None, 64, true, true, None, 0, Hex, REGS + 2, 0, false;
     Xreg3: "xreg3", [], Some(OxmId::new(0x8001, 3, 8)), None, 64, true, true, None, 0, Hex, REGS + 3, 0, false;
@@ -292,7 +292,7 @@ fields! {
     Xreg13: "xreg13", [], Some(OxmId::new(0x8001, 13, 8)), None, 64, true, true, None, 0, Hex, REGS + 13, 0, false;
     Xreg14: "xreg14", [], Some(OxmId::new(0x8001, 14, 8)), None, 64, true, true, None, 0, Hex, REGS + 14, 0, false;
     Xreg15: "xreg15", [], Some(OxmId::new(0x8001, 15, 8)), None, 64, true, true, None, 0, Hex, REGS + 15, 0, false;
-    Xxreg0: "xxreg0", [], None, Some(OxmId::new(0x0001, 111, 16)), 128, true, true, None, 0, Hex, REGS + 0, 0, false;
+    Xxreg0: "xxreg0", [], None, Some(OxmId::new(0x0001, 111, 16)), 128, true, true, None, 0, Hex, REGS, 0, false;
     Xxreg1: "xxreg1", [], None, Some(OxmId::new(0x0001, 112, 16)), 128, true, true, None, 0, Hex, REGS + 2, 0, false;
     Xxreg2: "xxreg2", [], None, Some(OxmId::new(0x0001, 113, 16)), 128, true, true, None, 0, Hex, REGS + 4, 0, false;
     Xxreg3: "xxreg3", [], None, Some(OxmId::new(0x0001, 114, 16)), 128, true, true, None, 0, Hex, REGS + 6, 0, false;

@@ -5,15 +5,20 @@
 //! each device it may send to, so no lock is taken per packet. *Receive* and *transmit* are meant from the
 //! switch's side everywhere in this crate.
 //!
-//! One folder a provider: `dummy` (tests, trace), `memory` (simulator, benchmarks), `patch` (between bridges of one
-//! process: it never carries a packet, translation walks through it), `tap` (lab hosts, internal ports), `packet`
-//! (existing kernel interfaces).
+//! One file a provider: `dummy` (tests, bridges without a network), `memory` (generator and sink for benchmarks).
+#![forbid(unsafe_code)]
 
+mod counters;
+pub mod dummy;
+pub mod memory;
 pub mod pool;
 
 use std::os::fd::RawFd;
 
 use heddle_wire::packet::{Checksum, GsoType, Offload, Packet};
+
+pub use dummy::Dummy;
+pub use memory::Memory;
 pub use pool::PacketPool;
 
 /// What a device's transmit side takes over from the switch.

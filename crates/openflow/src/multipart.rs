@@ -45,6 +45,8 @@ pub enum Request {
     PortStats(u32),
     /// Ports.
     PortDesc,
+    /// What tables can do. A request that would change it is [`Request::Unsupported`].
+    TableFeatures,
     /// Something that is not answered.
     Unsupported(u16, Vec<u8>),
 }
@@ -100,6 +102,19 @@ pub struct PortStats {
     pub duration_ms: u64,
 }
 
+/// What a table can do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TableFeatures {
+    /// The table.
+    pub table_id: u8,
+    /// Its name.
+    pub name: String,
+    /// Flows that it can hold.
+    pub max_entries: u32,
+    /// Tables that `goto_table` may name in it.
+    pub next_tables: Vec<u8>,
+}
+
 /// An answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reply {
@@ -113,6 +128,8 @@ pub enum Reply {
     Table(Vec<TableStats>),
     /// Counters of ports.
     PortStats(Vec<PortStats>),
+    /// What tables can do.
+    TableFeatures(Vec<TableFeatures>),
     /// Ports.
     PortDesc(Vec<PortDesc>),
 }
@@ -137,6 +154,7 @@ pub(crate) fn decode_request(reader: &mut Reader<'_>) -> Result<Request, OfError
             reader.skip(4)?;
             Request::PortStats(number)
         }
+        12 if reader.left() == 0 => Request::TableFeatures,
         13 => Request::PortDesc,
         _ => Request::Unsupported(kind, reader.rest().to_vec()),
     })
@@ -159,6 +177,7 @@ pub(crate) fn encode_request(out: &mut Vec<u8>, request: &Request) {
         Request::Aggregate(_) => 2,
         Request::Table => 3,
         Request::PortStats(_) => 4,
+        Request::TableFeatures => 12,
         Request::PortDesc => 13,
         Request::Unsupported(kind, _) => *kind,
     };
@@ -180,7 +199,7 @@ pub(crate) fn encode_request(out: &mut Vec<u8>, request: &Request) {
             out.zeros(4);
         }
         Request::Unsupported(_, body) => out.extend_from_slice(body),
-        Request::Desc | Request::Table | Request::PortDesc => {}
+        Request::Desc | Request::Table | Request::TableFeatures | Request::PortDesc => {}
     }
 }
 
@@ -200,6 +219,7 @@ impl Reply {
             }
             Reply::Table(tables) => (3, tables.iter().map(encode_table).collect()),
             Reply::PortStats(ports) => (4, ports.iter().map(encode_port_stats).collect()),
+            Reply::TableFeatures(tables) => (12, tables.iter().map(encode_table_features).collect()),
             Reply::PortDesc(ports) => (13, ports.iter().map(encode_port_item).collect()),
         };
         let mut bodies = vec![Vec::new()];
@@ -269,6 +289,82 @@ fn encode_table(table: &TableStats) -> Vec<u8> {
     out.u64(table.lookups);
     out.u64(table.matched);
     out
+}
+
+const INSTRUCTIONS: [u16; 5] = [1, 2, 3, 4, 5];
+const ACTIONS: [u16; 11] = [0, 15, 16, 17, 18, 19, 20, 23, 24, 25, 0xffff];
+
+/// Every property is written for flows in general and for the table-miss flow alike (OpenFlow 1.3.5 section 7.3.5.5.2).
+fn encode_table_features(table: &TableFeatures) -> Vec<u8> {
+    let mut out = Vec::new();
+    out.u16(0);
+    out.u8(table.table_id);
+    out.zeros(5);
+    out.name(&table.name, 32);
+    out.u64(u64::MAX);
+    out.u64(u64::MAX);
+    out.u32(0);
+    out.u32(table.max_entries);
+    let ids = |kinds: &[u16]| {
+        let mut ids = Vec::new();
+        for &kind in kinds.iter().filter(|&&kind| kind != 0xffff) {
+            ids.u16(kind);
+            ids.u16(4);
+        }
+        ids
+    };
+    let fields = |wanted: fn(&heddle_flow::FieldSpec) -> bool| {
+        let mut fields = Vec::new();
+        for id in heddle_flow::field::FIELDS.iter().filter(|spec| wanted(spec)).filter_map(|spec| spec.oxm) {
+            fields.u16(id.class);
+            fields.u8(id.field << 1);
+            fields.u8(id.length);
+        }
+        fields
+    };
+    for (kind, body) in [
+        (0, ids(&INSTRUCTIONS)),
+        (2, table.next_tables.clone()),
+        (4, ids(&ACTIONS)),
+        (6, ids(&ACTIONS)),
+        (12, fields(|spec| spec.writable)),
+        (14, fields(|spec| spec.writable)),
+    ] {
+        property(&mut out, kind, &body);
+        property(&mut out, kind + 1, &body);
+    }
+    property(&mut out, 8, &fields(|_| true));
+    property(&mut out, 10, &fields(|_| true));
+    out.length_at(0, 0);
+    out
+}
+
+fn property(out: &mut Vec<u8>, kind: u16, body: &[u8]) {
+    let start = out.len();
+    out.u16(kind);
+    out.u16((body.len() + 4) as u16);
+    out.extend_from_slice(body);
+    out.pad8(start);
+}
+
+fn decode_table_features(reader: &mut Reader<'_>) -> Result<TableFeatures, OfError> {
+    let length = usize::from(reader.u16()?).checked_sub(2).ok_or(OfError::RequestBadLength)?;
+    let mut body = reader.part(length, OfError::RequestBadLength)?;
+    let table_id = body.u8()?;
+    body.skip(5)?;
+    let name = name(body.take(32)?);
+    body.skip(20)?;
+    let max_entries = body.u32()?;
+    let mut next_tables = Vec::new();
+    while body.left() != 0 {
+        let (kind, length) = (body.u16()?, usize::from(body.u16()?));
+        let value = body.take(length.checked_sub(4).ok_or(OfError::RequestBadLength)?)?;
+        body.skip(((8 - length % 8) % 8).min(body.left()))?;
+        if kind == 2 {
+            next_tables = value.to_vec();
+        }
+    }
+    Ok(TableFeatures { table_id, name, max_entries, next_tables })
 }
 
 fn encode_port_stats(port: &PortStats) -> Vec<u8> {
@@ -347,6 +443,7 @@ pub(crate) fn decode_reply(reader: &mut Reader<'_>) -> Result<Reply, OfError> {
         }
         3 => Reply::Table(repeat(reader, decode_table)?),
         4 => Reply::PortStats(repeat(reader, decode_port_stats)?),
+        12 => Reply::TableFeatures(repeat(reader, decode_table_features)?),
         13 => Reply::PortDesc(repeat(reader, decode_port)?),
         _ => return Err(OfError::RequestBadMultipart),
     })

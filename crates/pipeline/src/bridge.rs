@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwap;
@@ -30,6 +29,9 @@ pub struct PacketIn {
     pub data: Vec<u8>,
 }
 
+/// Takes packets for the controllers, and says whether there was room. It never blocks.
+pub type Sink = Box<dyn Fn(PacketIn) -> bool + Send + Sync>;
+
 /// A bridge.
 pub struct Bridge {
     /// Its name.
@@ -40,7 +42,7 @@ pub struct Bridge {
     pub changes: ChangeLog,
     /// Learned addresses.
     pub fdb: Fdb,
-    punted: SyncSender<PacketIn>,
+    punted: Sink,
     /// Packets that found the way to the controllers full.
     pub punts_dropped: AtomicU64,
     change: Arc<AtomicU64>,
@@ -75,7 +77,7 @@ impl Bridge {
 
     /// Hands a packet to the controllers; dropped and counted when they are behind.
     pub fn punt(&self, packet: PacketIn) {
-        if self.punted.try_send(packet).is_err() {
+        if !(self.punted)(packet) {
             self.punts_dropped.fetch_add(1, Ordering::Relaxed);
         }
     }
@@ -117,7 +119,7 @@ impl Network {
     }
 
     /// Makes a bridge; packets for its controllers go to `punted`. `None` if the name is taken.
-    pub fn add_bridge(&self, name: &str, punted: SyncSender<PacketIn>) -> Option<Arc<Bridge>> {
+    pub fn add_bridge(&self, name: &str, punted: Sink) -> Option<Arc<Bridge>> {
         let _writer = self.lock();
         let mut bridges = (**self.bridges.load()).clone();
         if bridges.contains_key(name) {

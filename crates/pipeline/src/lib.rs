@@ -1,2 +1,19 @@
 //! Flow tables, live state, translation and trace.
+//!
+//! Configuration stands in snapshots that are published by one swap ([`table::Snapshot`]); what packets teach stands beside
+//! them ([`fdb`], counters). [`translate`] reads both and yields datapath actions, the mask of every bit that decided, whom to
+//! credit, and what the answer depends on. Dependencies point to the datapath, which knows nothing of this crate.
 #![forbid(unsafe_code)]
+
+pub mod bridge;
+pub mod decision;
+pub mod fdb;
+pub mod flow_mod;
+pub mod frozen;
+pub mod table;
+pub mod trace;
+pub mod translate;
+
+pub use bridge::{Bridge, Network, PacketIn, Place};
+pub use table::{Attachment, Flow, Port, Snapshot};
+pub use translate::{Pipeline, Translation};

@@ -81,7 +81,13 @@ impl<'a> Translation<'a> {
     }
 
     /// Decides, and says why if `explain`.
-    pub fn explained(network: &'a Network, key: &FlowKey, now_ms: u64, effects: bool, explain: bool) -> Explained {
+    pub fn explained(
+        network: &'a Network,
+        key: &FlowKey,
+        now_ms: u64,
+        effects: bool,
+        explain: bool,
+    ) -> Explained {
         let Some(place) = network.place(key.in_port()) else {
             return Explained { outcome: nothing("port is not attached"), lines: Vec::new(), last: *key };
         };
@@ -181,7 +187,7 @@ impl<'a> Translation<'a> {
     fn pipeline(&mut self) {
         let name = self.stay.bridge.name.clone();
         self.explain(|| format!("bridge(\"{name}\")\n{}", "-".repeat(name.len() + 10)));
-        self.from_table(0);
+        self.enter_table(0);
         self.end_of_pipeline();
         self.freeze_rest();
     }
@@ -237,7 +243,7 @@ impl<'a> Translation<'a> {
     }
 
     /// Looks a table up, and runs what it says.
-    fn from_table(&mut self, table: u8) {
+    fn enter_table(&mut self, table: u8) {
         if self.error.is_some() {
             return;
         }
@@ -246,8 +252,8 @@ impl<'a> Translation<'a> {
             return self.fail("too many resubmissions");
         }
         let mut looked_at = FlowMask::default();
-        let snapshot = Arc::clone(&self.stay.snapshot);
         self.visit(table);
+        let snapshot = Arc::clone(&self.stay.snapshot);
         let found = snapshot.lookup(table, &self.key, &mut looked_at).cloned();
         self.look(&looked_at);
         self.stay.table = table;
@@ -322,7 +328,7 @@ impl<'a> Translation<'a> {
                 Instruction::WriteMetadata { value, mask } => {
                     self.write(Field::Metadata, u128::from(*value), u128::from(*mask));
                 }
-                Instruction::GotoTable(table) => self.from_table(*table),
+                Instruction::GotoTable(table) => self.enter_table(*table),
                 Instruction::Meter(_) => {}
             }
             if let Some(rest) = &mut self.frozen {
@@ -493,16 +499,16 @@ impl<'a> Translation<'a> {
         self.frozen = Some(Vec::new());
     }
 
-    fn resubmit(&mut self, port: Option<u32>, table: Option<u8>) {
+    fn resubmit(&mut self, as_port: Option<u32>, table: Option<u8>) {
         if self.depth >= MAX_DEPTH {
             return self.fail("too many resubmissions within each other");
         }
         let (old_port, old_table) = (self.stay.in_port, self.stay.table);
-        let number = port.filter(|&port| port != heddle_openflow::port::IN_PORT).unwrap_or(old_port);
+        let number = as_port.filter(|&number| number != port::IN_PORT).unwrap_or(old_port);
         self.key.set_in_port(number);
         self.stay.in_port = number;
         self.depth += 1;
-        self.from_table(table.unwrap_or(old_table));
+        self.enter_table(table.unwrap_or(old_table));
         self.depth -= 1;
         self.key.set_in_port(old_port);
         self.stay.in_port = old_port;
@@ -526,7 +532,8 @@ impl<'a> Translation<'a> {
         let snapshot = Arc::clone(&self.stay.snapshot);
         let mut numbers: Vec<u32> = snapshot.ports.keys().copied().collect();
         numbers.sort_unstable();
-        for number in numbers.into_iter().filter(|&number| number != self.stay.in_port) {
+        let in_port = self.stay.in_port;
+        for number in numbers.into_iter().filter(|&number| number != in_port) {
             self.output_to(number);
         }
     }

@@ -1,3 +1,12 @@
-//! Bridges: configuration to pipeline and datapath, OpenFlow connections, unixctl.
+//! Bridges: configuration to pipeline and datapath, OpenFlow connections.
+//!
+//! [`switch::Switch`] applies a [`config`]; [`connection`] is the OpenFlow agent without I/O; [`server`] carries its bytes over
+//! sockets in an async runtime. The data plane runs on its own thread and is never waited for by a packet.
+#![forbid(unsafe_code)]
 
 pub mod config;
+pub mod connection;
+pub mod server;
+pub mod switch;
+
+pub use switch::{Switch, SwitchError};

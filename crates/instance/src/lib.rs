@@ -1,1 +1,0 @@
-//! Isolated instances (network namespaces) behind one trait.

@@ -1,1 +1,0 @@
-//! Topologies, the supervisor, links and hosts of a lab, tests across them.

@@ -1,0 +1,226 @@
+//! Changes of the flow tables (OpenFlow 1.3.5 section 6.4), and the expiry of flows (section 6.5).
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use heddle_openflow::message::{FlowRemoved, NO_BUFFER};
+use heddle_openflow::{Action, Command, FlowMod, Instruction, OfError, port};
+
+use crate::bridge::Bridge;
+use crate::table::{ChangeLog, Flow, FlowStats, Snapshot};
+
+/// Most flows of a table.
+pub const MAX_FLOWS: usize = 1_000_000;
+/// Tables that a flow may be in.
+pub const TABLES: u8 = 254;
+
+/// Why a flow has gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Gone {
+    /// Too long without a packet.
+    Idle,
+    /// Its time was up.
+    Hard,
+    /// Deleted.
+    Deleted,
+}
+
+impl Bridge {
+    /// Applies a flow-mod in one swap. Returns the messages about flows that went and asked to be announced.
+    ///
+    /// # Errors
+    /// The error that the specification names; nothing has changed then.
+    pub fn flow_mod(&self, flow_mod: &FlowMod, now_ms: u64) -> Result<Vec<Arc<Flow>>, OfError> {
+        check(flow_mod)?;
+        self.publish(|snapshot, changes| match flow_mod.command {
+            Command::Add => add(snapshot, changes, flow_mod, now_ms).map(|()| Vec::new()),
+            Command::Modify | Command::ModifyStrict => {
+                modify(snapshot, changes, flow_mod);
+                Ok(Vec::new())
+            }
+            Command::Delete | Command::DeleteStrict => Ok(delete(snapshot, changes, flow_mod)),
+        })
+    }
+
+    /// Removes flows whose time is up; counters must have been credited before.
+    pub fn expire(&self, now_ms: u64) -> Vec<(Arc<Flow>, Gone)> {
+        let snapshot = self.snapshot();
+        let gone: Vec<_> =
+            snapshot.flows().into_iter().filter_map(|flow| Some((gone(&flow, now_ms)?, flow))).collect();
+        if gone.is_empty() {
+            return Vec::new();
+        }
+        self.publish(|snapshot, changes| {
+            for (_, flow) in &gone {
+                snapshot.remove(flow);
+                changes.flow(flow.table, &flow.matching);
+            }
+        });
+        gone.into_iter().map(|(why, flow)| (flow, why)).collect()
+    }
+}
+
+fn gone(flow: &Flow, now_ms: u64) -> Option<Gone> {
+    let past = |since: u64, timeout: u16| timeout != 0 && now_ms >= since + u64::from(timeout) * 1000;
+    if past(flow.created_ms, flow.hard_timeout) {
+        return Some(Gone::Hard);
+    }
+    let used = flow.stats.used_ms.load(Ordering::Relaxed).max(flow.created_ms);
+    past(used, flow.idle_timeout).then_some(Gone::Idle)
+}
+
+/// What the controllers are told of a flow that has gone.
+pub fn flow_removed(flow: &Flow, why: Gone, now_ms: u64) -> FlowRemoved {
+    FlowRemoved {
+        cookie: flow.cookie,
+        priority: flow.priority,
+        reason: match why {
+            Gone::Idle => 0,
+            Gone::Hard => 1,
+            Gone::Deleted => 2,
+        },
+        table_id: flow.table,
+        duration_ms: now_ms.saturating_sub(flow.created_ms),
+        idle_timeout: flow.idle_timeout,
+        hard_timeout: flow.hard_timeout,
+        packets: flow.stats.packets.load(Ordering::Relaxed),
+        bytes: flow.stats.bytes.load(Ordering::Relaxed),
+        matching: flow.matching,
+    }
+}
+
+/// Refuses what this switch does not do, rather than to accept and ignore it.
+fn check(flow_mod: &FlowMod) -> Result<(), OfError> {
+    let deletes = matches!(flow_mod.command, Command::Delete | Command::DeleteStrict);
+    if flow_mod.table_id >= TABLES && !(deletes && flow_mod.table_id == FlowMod::ALL_TABLES) {
+        return Err(OfError::FlowModBadTable);
+    }
+    if deletes {
+        return Ok(());
+    }
+    if flow_mod.buffer_id != NO_BUFFER {
+        return Err(OfError::RequestBufferUnknown);
+    }
+    for instruction in &flow_mod.instructions {
+        match instruction {
+            Instruction::GotoTable(table) if *table <= flow_mod.table_id || *table >= TABLES => {
+                return Err(OfError::InstructionBadTable);
+            }
+            Instruction::Meter(_) => return Err(OfError::InstructionUnsupported),
+            Instruction::Apply(actions) | Instruction::Write(actions) => check_actions(actions, flow_mod)?,
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// Refuses actions that this switch does not do, or that the match contradicts.
+fn check_actions(actions: &[Action], flow_mod: &FlowMod) -> Result<(), OfError> {
+    let mut relabelled = false;
+    for action in actions {
+        match action {
+            Action::Group(_) => return Err(OfError::ActionBadOutGroup),
+            Action::SetQueue(_) => return Err(OfError::ActionBadQueue),
+            Action::CopyTtlIn | Action::CopyTtlOut => return Err(OfError::ActionBadType),
+            Action::PushMpls(_) | Action::PopMpls(_) | Action::PushVlan(_) => relabelled = true,
+            Action::SetField { field, .. } if !relabelled && !flow_mod.matching.satisfies(*field) => {
+                return Err(OfError::ActionMatchInconsistent);
+            }
+            Action::Output { port: port::ANY, .. } => return Err(OfError::ActionBadOutPort),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+fn add(snapshot: &mut Snapshot, changes: &ChangeLog, flow_mod: &FlowMod, now_ms: u64) -> Result<(), OfError> {
+    let table = flow_mod.table_id;
+    let known = snapshot.table(table);
+    let old = known.and_then(|table| table.find(&flow_mod.matching, flow_mod.priority)).cloned();
+    let overlaps = |other: &Arc<Flow>| {
+        other.priority == flow_mod.priority && other.matching.overlaps(&flow_mod.matching)
+    };
+    if flow_mod.flags & FlowMod::CHECK_OVERLAP != 0 && known.is_some_and(|table| table.iter().any(overlaps)) {
+        return Err(OfError::FlowModOverlap);
+    }
+    if old.is_none() && known.is_some_and(|table| table.len() >= MAX_FLOWS) {
+        return Err(OfError::FlowModTableFull);
+    }
+    // A flow that replaces another keeps its counters only where the message does not ask to reset them.
+    let kept = old.filter(|_| flow_mod.flags & FlowMod::RESET_COUNTS == 0).map(|old| Arc::clone(&old.stats));
+    snapshot.insert(Arc::new(Flow {
+        table,
+        matching: flow_mod.matching,
+        priority: flow_mod.priority,
+        cookie: flow_mod.cookie,
+        idle_timeout: flow_mod.idle_timeout,
+        hard_timeout: flow_mod.hard_timeout,
+        flags: flow_mod.flags,
+        created_ms: now_ms,
+        instructions: flow_mod.instructions.clone().into(),
+        stats: kept.unwrap_or_default(),
+    }));
+    changes.flow(table, &flow_mod.matching);
+    Ok(())
+}
+
+fn modify(snapshot: &mut Snapshot, changes: &ChangeLog, flow_mod: &FlowMod) {
+    let strict = flow_mod.command == Command::ModifyStrict;
+    for old in selected(snapshot, flow_mod, strict) {
+        let reset = flow_mod.flags & FlowMod::RESET_COUNTS != 0;
+        let stats = if reset { Arc::new(FlowStats::default()) } else { Arc::clone(&old.stats) };
+        changes.flow(old.table, &old.matching);
+        snapshot.insert(Arc::new(Flow {
+            table: old.table,
+            matching: old.matching,
+            priority: old.priority,
+            cookie: old.cookie,
+            idle_timeout: old.idle_timeout,
+            hard_timeout: old.hard_timeout,
+            flags: old.flags,
+            created_ms: old.created_ms,
+            instructions: flow_mod.instructions.clone().into(),
+            stats,
+        }));
+    }
+}
+
+fn delete(snapshot: &mut Snapshot, changes: &ChangeLog, flow_mod: &FlowMod) -> Vec<Arc<Flow>> {
+    let strict = flow_mod.command == Command::DeleteStrict;
+    let mut gone = selected(snapshot, flow_mod, strict);
+    gone.retain(|flow| flow_mod.out_port == port::ANY || outputs(&flow.instructions, flow_mod.out_port));
+    for flow in &gone {
+        snapshot.remove(flow);
+        changes.flow(flow.table, &flow.matching);
+    }
+    gone
+}
+
+/// The flows that a flow-mod or a request names.
+fn selected(snapshot: &Snapshot, flow_mod: &FlowMod, strict: bool) -> Vec<Arc<Flow>> {
+    let tables = match flow_mod.table_id {
+        FlowMod::ALL_TABLES => snapshot.tables(),
+        table => vec![table],
+    };
+    let is = |flow: &&Arc<Flow>| {
+        let marked = flow.cookie & flow_mod.cookie_mask == flow_mod.cookie & flow_mod.cookie_mask;
+        marked
+            && if strict {
+                flow.priority == flow_mod.priority && flow.matching == flow_mod.matching
+            } else {
+                flow_mod.matching.contains(&flow.matching)
+            }
+    };
+    let tables = tables.into_iter().filter_map(|table| snapshot.table(table));
+    tables.flat_map(|table| table.iter().filter(is)).cloned().collect()
+}
+
+/// Whether instructions send to a port.
+pub fn outputs(instructions: &[Instruction], number: u32) -> bool {
+    instructions.iter().any(|instruction| match instruction {
+        Instruction::Apply(actions) | Instruction::Write(actions) => {
+            actions.iter().any(|action| matches!(action, Action::Output { port, .. } if *port == number))
+        }
+        _ => false,
+    })
+}

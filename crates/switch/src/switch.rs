@@ -1,0 +1,393 @@
+//! The bridges of a process, over one datapath.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use heddle_datapath::{Clock, Datapath, Engine};
+use heddle_flow::{FlowKey, PacketKey};
+use heddle_netdev::{Dummy, Netdev, NetdevError, Offloads};
+use heddle_openflow::message::FlowRemoved;
+use heddle_openflow::multipart::PortStats;
+use heddle_openflow::{Action, FlowMod, OfError, port};
+use heddle_pipeline::flow_mod::flow_removed;
+use heddle_pipeline::{Attachment, Bridge, Network, PacketIn, Pipeline, Place, Port, Translation};
+use heddle_wire::Packet;
+use tokio::sync::broadcast;
+
+use crate::config::{BridgeConfig, FailMode, PortConfig, PortKind};
+
+/// Events that wait for a slow connection; older ones are lost to it.
+const EVENTS: usize = 1024;
+
+/// Something that controllers are told.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// A packet.
+    PacketIn(PacketIn),
+    /// A flow has gone.
+    FlowRemoved(FlowRemoved),
+}
+
+/// Why a configuration was refused.
+#[derive(Debug, thiserror::Error)]
+pub enum SwitchError {
+    /// A device could not be made.
+    #[error(transparent)]
+    Netdev(#[from] NetdevError),
+    /// The system refused a thread or descriptor.
+    #[error("the datapath could not be started: {0}")]
+    Start(#[from] std::io::Error),
+    /// The configuration contradicts itself, or asks for what is not there.
+    #[error("{object}: {reason}")]
+    Invalid {
+        /// What it is about.
+        object: String,
+        /// What is wrong.
+        reason: String,
+    },
+}
+
+fn invalid<T>(object: &str, reason: &str) -> Result<T, SwitchError> {
+    Err(SwitchError::Invalid { object: object.to_owned(), reason: reason.to_owned() })
+}
+
+/// A device of a port.
+struct Device {
+    datapath_port: u32,
+    netdev: Arc<dyn Netdev>,
+    added_ms: u64,
+}
+
+/// A bridge with what controllers and devices need of it.
+pub struct ManagedBridge {
+    /// The bridge.
+    pub bridge: Arc<Bridge>,
+    /// Its OpenFlow id.
+    pub datapath_id: u64,
+    /// The datapath's clock.
+    pub clock: Clock,
+    network: Arc<Network>,
+    datapath: Datapath<Pipeline>,
+    events: broadcast::Sender<Event>,
+    devices: Mutex<BTreeMap<u32, Device>>,
+}
+
+impl ManagedBridge {
+    fn devices(&self) -> MutexGuard<'_, BTreeMap<u32, Device>> {
+        self.devices.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Number of the datapath port behind a port that has a device.
+    pub fn datapath_port(&self, number: u32) -> Option<u32> {
+        self.devices().get(&number).map(|device| device.datapath_port)
+    }
+
+    /// Events from now on.
+    pub fn events(&self) -> broadcast::Receiver<Event> {
+        self.events.subscribe()
+    }
+
+    /// Tells the controllers; nobody may be listening.
+    pub fn tell(&self, event: Event) {
+        let _ = self.events.send(event);
+    }
+
+    /// Credits all that was forwarded, so that counters are exact.
+    pub fn flush(&self) {
+        self.datapath.ask(|context| context.engine.flush_credits());
+    }
+
+    /// Returns once no packet is under way by what was published before.
+    pub fn barrier(&self) {
+        self.datapath.ask(|_| ());
+    }
+
+    /// Sends a packet as a controller asks.
+    ///
+    /// # Errors
+    /// If an action names what is not there, or the packet is too large.
+    pub fn packet_out(&self, in_port: u32, actions: &[Action], data: &[u8]) -> Result<(), OfError> {
+        if data.len() > heddle_wire::packet::MAX_FRAME {
+            return Err(OfError::RequestBadPacket);
+        }
+        if actions.iter().any(|action| matches!(action, Action::Group(_))) {
+            return Err(OfError::ActionBadOutGroup);
+        }
+        let packet = Packet::from_frame(data);
+        let mut key = PacketKey::default();
+        heddle_flow::extract(packet.data(), in_port, 0, &mut key);
+        let key: FlowKey = key.expand();
+        let (network, bridge, actions) =
+            (Arc::clone(&self.network), Arc::clone(&self.bridge), actions.to_vec());
+        self.datapath.post(move |context| {
+            let now_ms = context.now_ms;
+            let outcome = Translation::packet_out(&network, &bridge, in_port, &key, &actions, now_ms);
+            let usage = heddle_datapath::Usage {
+                packets: 1,
+                bytes: packet.len() as u64,
+                used_ms: now_ms,
+                tcp_flags: 0,
+            };
+            outcome.decision.credit(&usage);
+            context.engine.execute(packet, in_port, &outcome.actions, now_ms);
+        });
+        Ok(())
+    }
+
+    /// Counters of one port, or of all.
+    pub fn port_stats(&self, number: u32) -> Vec<PortStats> {
+        let now_ms = self.clock.now_ms();
+        let devices = self.devices();
+        let snapshot = self.bridge.snapshot();
+        let mut stats: Vec<PortStats> = snapshot
+            .ports
+            .values()
+            .filter(|port| number == port::ANY || number == port.number)
+            .map(|port| {
+                let device = devices.get(&port.number);
+                let of = device.map_or_else(Default::default, |device| device.netdev.statistics());
+                let patch = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
+                PortStats {
+                    number: port.number,
+                    counters: [
+                        of.rx_packets + patch(&port.counters.rx_packets),
+                        of.tx_packets + patch(&port.counters.tx_packets),
+                        of.rx_bytes + patch(&port.counters.rx_bytes),
+                        of.tx_bytes + patch(&port.counters.tx_bytes),
+                        of.rx_dropped,
+                        of.tx_dropped,
+                        of.rx_errors,
+                        of.tx_errors,
+                    ],
+                    duration_ms: device.map_or(0, |device| now_ms.saturating_sub(device.added_ms)),
+                }
+            })
+            .collect();
+        stats.sort_by_key(|port| port.number);
+        stats
+    }
+
+    /// Ends flows whose time is up, and addresses that were not seen for long.
+    pub fn expire(&self) {
+        let now_ms = self.clock.now_ms();
+        if self.bridge.fdb.expire(now_ms) {
+            self.bridge.touch();
+        }
+        for (flow, why) in self.bridge.expire(now_ms) {
+            if flow.flags & FlowMod::SEND_REMOVED != 0 {
+                // What passed since the last credit belongs to the announcement.
+                self.flush();
+                self.tell(Event::FlowRemoved(flow_removed(&flow, why, now_ms)));
+            }
+        }
+    }
+}
+
+/// The bridges of a process.
+pub struct Switch {
+    network: Arc<Network>,
+    datapath: Datapath<Pipeline>,
+    clock: Clock,
+    bridges: BTreeMap<String, Arc<ManagedBridge>>,
+    dummies: BTreeMap<String, Arc<Dummy>>,
+}
+
+impl Switch {
+    /// A switch without bridges. `seed` keys the tables of the datapath.
+    ///
+    /// # Errors
+    /// If the poll thread cannot be started.
+    pub fn new(clock: Clock, seed: u64) -> Result<Self, SwitchError> {
+        let network = Arc::new(Network::default());
+        let mut engine = Engine::new(Pipeline::new(Arc::clone(&network)), seed);
+        // One hit in a hundred thousand is checked in production, too.
+        engine.set_differential_check(100_000);
+        let datapath = Datapath::start(engine, clock.clone())?;
+        Ok(Self { network, datapath, clock, bridges: BTreeMap::new(), dummies: BTreeMap::new() })
+    }
+
+    /// The network that packets are translated through.
+    pub fn network(&self) -> &Arc<Network> {
+        &self.network
+    }
+
+    /// The bridge of this name.
+    pub fn bridge(&self, name: &str) -> Option<&Arc<ManagedBridge>> {
+        self.bridges.get(name)
+    }
+
+    /// Every bridge.
+    pub fn bridges(&self) -> impl Iterator<Item = &Arc<ManagedBridge>> {
+        self.bridges.values()
+    }
+
+    /// The dummy device of this name, to put frames in and take them out.
+    pub fn dummy(&self, name: &str) -> Option<&Arc<Dummy>> {
+        self.dummies.get(name)
+    }
+
+    /// How many answers of the cache were found wrong.
+    pub fn mismatches(&self) -> u64 {
+        self.datapath.ask(|context| context.engine.mismatches().0).unwrap_or(0)
+    }
+
+    /// Makes bridges and ports what `configs` says. All is checked before anything changes.
+    ///
+    /// # Errors
+    /// If the configuration contradicts itself or asks for a kind of port that is not there.
+    pub fn configure(&mut self, configs: &[BridgeConfig]) -> Result<(), SwitchError> {
+        configs.iter().try_for_each(check)?;
+        for config in configs {
+            if config.removed {
+                self.remove(&config.name);
+                continue;
+            }
+            let bridge = self.ensure(config)?;
+            for port in &config.ports {
+                self.configure_port(&bridge, port)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn remove(&mut self, name: &str) {
+        let Some(bridge) = self.bridges.remove(name) else { return };
+        self.network.remove_bridge(name);
+        let numbers: Vec<u32> = bridge.devices().keys().copied().collect();
+        numbers.into_iter().for_each(|number| self.remove_port(&bridge, number));
+    }
+
+    fn ensure(&mut self, config: &BridgeConfig) -> Result<Arc<ManagedBridge>, SwitchError> {
+        if let Some(bridge) = self.bridges.get(&config.name) {
+            return Ok(Arc::clone(bridge));
+        }
+        let (events, _) = broadcast::channel(EVENTS);
+        let punted = events.clone();
+        let sink = Box::new(move |packet| punted.send(Event::PacketIn(packet)).is_ok());
+        let Some(bridge) = self.network.add_bridge(&config.name, sink) else {
+            return invalid(&config.name, "there is a bridge of this name");
+        };
+        if config.fail_mode == FailMode::Standalone {
+            let normal = Action::Output { port: port::NORMAL, max_len: 0 };
+            let flow = FlowMod {
+                priority: 0,
+                instructions: vec![heddle_openflow::Instruction::Apply(vec![normal])],
+                ..FlowMod::default()
+            };
+            if let Err(error) = bridge.flow_mod(&flow, self.clock.now_ms()) {
+                return invalid(&config.name, error.name());
+            }
+        }
+        let managed = Arc::new(ManagedBridge {
+            bridge,
+            datapath_id: config.datapath_id,
+            clock: self.clock.clone(),
+            network: Arc::clone(&self.network),
+            datapath: self.datapath.clone(),
+            events,
+            devices: Mutex::default(),
+        });
+        self.bridges.insert(config.name.clone(), Arc::clone(&managed));
+        Ok(managed)
+    }
+
+    fn configure_port(
+        &mut self,
+        bridge: &Arc<ManagedBridge>,
+        config: &PortConfig,
+    ) -> Result<(), SwitchError> {
+        if config.removed {
+            self.remove_port(bridge, config.ofport);
+            return Ok(());
+        }
+        if bridge.bridge.snapshot().ports.contains_key(&config.ofport) {
+            return Ok(());
+        }
+        let counters = Arc::default();
+        let attachment = match &config.kind {
+            PortKind::Patch { peer_bridge, peer_port } => {
+                Attachment::Patch { bridge: peer_bridge.clone(), port: peer_port.clone() }
+            }
+            _ => {
+                let dummy = Arc::new(Dummy::new(&config.name, Offloads::default())?);
+                self.dummies.insert(config.name.clone(), Arc::clone(&dummy));
+                self.attach(bridge, config.ofport, dummy, &counters)?
+            }
+        };
+        let mac = (bridge.datapath_id << 8 | u64::from(config.ofport)).to_be_bytes();
+        let port = Port {
+            number: config.ofport,
+            name: config.name.clone(),
+            mac: [0x02, mac[3], mac[4], mac[5], mac[6], mac[7]],
+            attachment,
+            counters,
+        };
+        bridge.bridge.publish(|snapshot, changes| {
+            snapshot.ports.insert_mut(port.number, Arc::new(port));
+            changes.everything();
+        });
+        Ok(())
+    }
+
+    fn attach(
+        &self,
+        bridge: &Arc<ManagedBridge>,
+        number: u32,
+        netdev: Arc<dyn Netdev>,
+        counters: &Arc<heddle_pipeline::table::PortCounters>,
+    ) -> Result<Attachment, SwitchError> {
+        let datapath_port = self.network.allocate_port();
+        let place =
+            Place { bridge: Arc::clone(&bridge.bridge), port: number, counters: Arc::clone(counters) };
+        self.network.attach(datapath_port, place);
+        let device = Device { datapath_port, netdev: Arc::clone(&netdev), added_ms: self.clock.now_ms() };
+        bridge.devices().insert(number, device);
+        match self.datapath.ask(move |context| context.add_port(datapath_port, &netdev)) {
+            Some(added) => added?,
+            None => return invalid(&bridge.bridge.name, "the datapath has ended"),
+        }
+        Ok(Attachment::Device(datapath_port))
+    }
+
+    fn remove_port(&mut self, bridge: &ManagedBridge, number: u32) {
+        if let Some(device) = bridge.devices().remove(&number) {
+            self.network.detach(device.datapath_port);
+            self.dummies.remove(device.netdev.name());
+            self.datapath.ask(move |context| context.remove_port(device.datapath_port));
+        }
+        bridge.bridge.publish(|snapshot, changes| {
+            snapshot.ports.remove_mut(&number);
+            changes.everything();
+        });
+        bridge.bridge.fdb.forget(|entry| entry.port == number);
+    }
+}
+
+/// Refuses what cannot be, before anything changes.
+fn check(config: &BridgeConfig) -> Result<(), SwitchError> {
+    let good = |name: &str| {
+        !name.is_empty()
+            && name.len() <= 255
+            && !name.starts_with('.')
+            && name.chars().all(|letter| letter.is_ascii_alphanumeric() || "-_.:".contains(letter))
+    };
+    if !good(&config.name) {
+        return invalid(&config.name, "a bridge's name has letters, digits and -_.: only");
+    }
+    if !config.controllers.is_empty() {
+        return invalid(
+            &config.name,
+            "connections to controllers cannot be configured yet; let them connect here",
+        );
+    }
+    for port in &config.ports {
+        if port.ofport == 0 || port.ofport > 65_279 {
+            return invalid(&port.name, "a port's number is 1 to 65279");
+        }
+        if let PortKind::Tap { .. } | PortKind::Packet { .. } = port.kind {
+            return invalid(&port.name, "only patch and dummy ports are there yet");
+        }
+    }
+    Ok(())
+}
