@@ -71,16 +71,14 @@ impl ExactCache {
         crate::prefetch::read(&self.buckets[index]);
     }
 
-    /// Brings the key line near that a hash leads to.
+    /// Brings the key line near that a hash leads to, and tells the megaflow slot, which may be no longer right.
     #[inline(always)]
-    pub fn prefetch_line(&self, hash: u64) {
+    pub fn prefetch_line(&self, hash: u64) -> Option<u32> {
         let index = self.index(hash);
         let bucket = &self.buckets[index];
-        for way in 0..WAYS {
-            if bucket.tag[way] == tag(hash) {
-                crate::prefetch::read(&self.lines[index * WAYS + way]);
-            }
-        }
+        let way = (0..WAYS).find(|&way| bucket.tag[way] == tag(hash))?;
+        crate::prefetch::read(&self.lines[index * WAYS + way]);
+        Some(bucket.slot[way])
     }
 
     #[inline(always)]
@@ -303,6 +301,15 @@ impl MegaflowTable {
     #[inline(always)]
     pub fn at(&mut self, slot: u32, generation: u32) -> Option<&mut Megaflow> {
         self.flows.get_mut(slot as usize).filter(|flow| flow.live && flow.generation == generation)
+    }
+
+    /// Brings the megaflow in a slot near.
+    #[inline(always)]
+    pub fn prefetch(&self, slot: u32) {
+        if let Some(flow) = self.flows.get(slot as usize) {
+            crate::prefetch::read(&flow.packets);
+            crate::prefetch::read(&flow.actions);
+        }
     }
 
     /// Whether a slot still holds the megaflow of that generation.

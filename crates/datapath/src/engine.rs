@@ -228,7 +228,9 @@ impl<T: Translator> Engine<T> {
                 self.exact.prefetch(self.hashes[index]);
             }
             for &hash in &self.hashes[..count] {
-                self.exact.prefetch_line(hash);
+                if let Some(slot) = self.exact.prefetch_line(hash) {
+                    self.megaflows.prefetch(slot);
+                }
             }
             for (index, packet) in batch.drain(..count).enumerate() {
                 let (key, hash) = (self.keys[index], self.hashes[index]);

@@ -1,5 +1,5 @@
 //! The running program, driven by Open vSwitch's own `ovs-ofctl`. Skipped, aloud, where that is not installed.
-#![allow(missing_docs)]
+#![allow(missing_docs, clippy::unwrap_used)]
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
@@ -73,7 +73,7 @@ fn flows_are_written_and_read_back() {
     let switch = Switch::start("flows");
     for flow in [
         "priority=77,tcp,nw_src=10.0.0.0/8,tp_dst=80,actions=dec_ttl,goto_table:1",
-        "table=1,ipv6,ipv6_dst=fd00::/64,actions=write_metadata:5,output:2",
+        "table=1,ipv6,ipv6_dst=fd00::/64,actions=output:2,write_metadata:5",
         "table=2,dl_vlan=5,dl_vlan_pcp=3,actions=pop_vlan,resubmit(,4)",
         "table=3,mpls,mpls_label=9,actions=pop_mpls:0x0800,output:1",
         "table=4,arp,arp_tpa=10.0.0.1,actions=CONTROLLER:128",
@@ -84,7 +84,7 @@ fn flows_are_written_and_read_back() {
     let dump = switch.good("s1", "dump-flows", &["--no-stats"]);
     for line in [
         "priority=77,tcp,nw_src=10.0.0.0/8,tp_dst=80 actions=dec_ttl,goto_table:1",
-        "table=1, ipv6,ipv6_dst=fd00::/64 actions=write_metadata:0x5,output:2",
+        "table=1, ipv6,ipv6_dst=fd00::/64 actions=output:2,write_metadata:0x5",
         "table=2, dl_vlan=5,dl_vlan_pcp=3 actions=pop_vlan,resubmit(,4)",
         "table=3, mpls,mpls_label=9 actions=pop_mpls:0x0800,output:1",
         "table=4, arp,arp_tpa=10.0.0.1 actions=CONTROLLER:128",
@@ -132,6 +132,7 @@ fn an_idle_flow_goes_and_is_announced() {
     let socket = format!("unix:{}", switch.directory.join("s1.mgmt").display());
     let mut monitor = Command::new("ovs-ofctl")
         .args(["-O", "OpenFlow13", "monitor", &socket, "65534"])
+        .env("OVS_RUNDIR", &switch.directory)
         .stderr(std::fs::File::create(&log).unwrap())
         .spawn()
         .unwrap();

@@ -98,7 +98,7 @@ impl Connection {
                     data: packet.data.clone(),
                 }
             }
-            Event::FlowRemoved(removed) => Body::FlowRemoved(removed.clone()),
+            Event::FlowRemoved(removed) => Body::FlowRemoved((**removed).clone()),
         };
         Some(Message { xid: 0, body }.encode())
     }
@@ -167,7 +167,7 @@ impl Connection {
             bridge.flush();
         }
         for flow in gone.iter().filter(|flow| flow.flags & FlowMod::SEND_REMOVED != 0) {
-            bridge.tell(Event::FlowRemoved(flow_removed(flow, Gone::Deleted, now_ms)));
+            bridge.tell(Event::FlowRemoved(Box::new(flow_removed(flow, Gone::Deleted, now_ms))));
         }
         Ok(())
     }

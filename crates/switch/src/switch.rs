@@ -26,7 +26,7 @@ pub enum Event {
     /// A packet.
     PacketIn(PacketIn),
     /// A flow has gone.
-    FlowRemoved(FlowRemoved),
+    FlowRemoved(Box<FlowRemoved>),
 }
 
 /// Why a configuration was refused.
@@ -178,7 +178,7 @@ impl ManagedBridge {
             if flow.flags & FlowMod::SEND_REMOVED != 0 {
                 // What passed since the last credit belongs to the announcement.
                 self.flush();
-                self.tell(Event::FlowRemoved(flow_removed(&flow, why, now_ms)));
+                self.tell(Event::FlowRemoved(Box::new(flow_removed(&flow, why, now_ms))));
             }
         }
     }

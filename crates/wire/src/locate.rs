@@ -1,9 +1,9 @@
 //! Where the headers of a frame are, for what works on offloads: past tags, labels and extension headers to the transport.
 
+use crate::addr::IpProtocol;
+use crate::ipv6::walk;
 use crate::numbers::{ethertype, ipproto};
 
-/// Most IPv6 extension headers that are walked.
-const MAX_EXTENSIONS: usize = 12;
 /// Most tags and labels that are walked.
 const MAX_TAGS: usize = 8;
 
@@ -18,6 +18,8 @@ pub struct Headers {
     pub v6: bool,
     /// Protocol of the transport header.
     pub proto: u8,
+    /// Whether it is a first fragment: the transport header is there, but not all that its checksum covers.
+    pub fragment: bool,
 }
 
 /// Finds the headers of an IP packet that is not a later fragment; `None` for any other frame.
@@ -56,11 +58,12 @@ fn labelled(frame: &[u8], mut at: usize) -> Option<Headers> {
 fn ipv4(frame: &[u8], l3: usize) -> Option<Headers> {
     let header: &[u8; 20] = frame.get(l3..)?.first_chunk()?;
     let length = usize::from(header[0] & 0xf) * 4;
-    let later_fragment = u16::from_be_bytes([header[6], header[7]]) & 0x1fff != 0;
+    let fragment = u16::from_be_bytes([header[6], header[7]]) & 0x3fff;
+    let later_fragment = fragment & 0x1fff != 0;
     if header[0] >> 4 != 4 || length < 20 || later_fragment || frame.len() < l3 + length {
         return None;
     }
-    Some(Headers { l3, l4: l3 + length, v6: false, proto: header[9] })
+    Some(Headers { l3, l4: l3 + length, v6: false, proto: header[9], fragment: fragment != 0 })
 }
 
 fn ipv6(frame: &[u8], l3: usize) -> Option<Headers> {
@@ -68,24 +71,10 @@ fn ipv6(frame: &[u8], l3: usize) -> Option<Headers> {
     if header[0] >> 4 != 6 {
         return None;
     }
-    let (mut proto, mut l4) = (header[6], l3 + 40);
-    for _ in 0..MAX_EXTENSIONS {
-        let length = match proto {
-            0 | 43 | 60 | 135 => usize::from(*frame.get(l4 + 1)?) * 8 + 8,
-            51 => usize::from(*frame.get(l4 + 1)?) * 4 + 8,
-            44 => {
-                let offset = u16::from_be_bytes(*frame.get(l4 + 2..)?.first_chunk()?);
-                if offset & 0xfff8 != 0 {
-                    return None;
-                }
-                8
-            }
-            _ => break,
-        };
-        proto = *frame.get(l4)?;
-        l4 += length;
-    }
-    (l4 <= frame.len()).then_some(Headers { l3, l4, v6: true, proto })
+    let walked = walk(IpProtocol(header[6]), &frame[l3 + 40..]).ok()?;
+    let fragment = walked.fragment.is_some_and(|fragment| fragment.more);
+    let found = Headers { l3, l4: l3 + 40 + walked.offset, v6: true, proto: walked.protocol.0, fragment };
+    (!walked.is_later_fragment()).then_some(found)
 }
 
 impl Headers {

@@ -67,15 +67,22 @@ pub struct Offload {
 impl Offload {
     /// Follows a change of `delta` bytes in the headers before the network layer; false if that cannot be.
     pub fn shift(&mut self, delta: i32) -> bool {
-        let moved = |value: u16| u16::try_from(i32::from(value) + delta).ok();
-        if let Checksum::Partial { start, offset } = self.checksum {
-            let Some(start) = moved(start) else { return false };
-            self.checksum = Checksum::Partial { start, offset };
-        }
+        let moved = |value: u16| {
+            let value = i32::from(value).checked_add(delta)?;
+            u16::try_from(value).ok().filter(|&value| value >= 14)
+        };
+        let checksum = match self.checksum {
+            Checksum::Partial { start, offset } => {
+                let Some(start) = moved(start) else { return false };
+                Checksum::Partial { start, offset }
+            }
+            other => other,
+        };
         if self.gso != GsoType::None {
             let Some(length) = moved(self.header_len) else { return false };
             self.header_len = length;
         }
+        self.checksum = checksum;
         true
     }
 }

@@ -21,6 +21,7 @@ pub struct Segmenter<'a> {
     payload: usize,
     next: usize,
     index: u16,
+    partial: bool,
 }
 
 impl<'a> Segmenter<'a> {
@@ -29,7 +30,7 @@ impl<'a> Segmenter<'a> {
     /// # Errors
     /// If it is no segment, or its headers are not those that its type names.
     pub fn new(packet: &'a Packet) -> Result<Self, SegmentError> {
-        let at = headers(packet.data()).ok_or(SegmentError::Headers)?;
+        let at = headers(packet.data()).filter(|at| !at.fragment).ok_or(SegmentError::Headers)?;
         let fits = match packet.offload.gso {
             GsoType::None => return Err(SegmentError::NotGso),
             GsoType::TcpV4 => at.proto == ipproto::TCP && !at.v6,
@@ -38,7 +39,13 @@ impl<'a> Segmenter<'a> {
         };
         let payload = at.payload(packet.data()).filter(|_| fits && packet.offload.gso_size != 0);
         let payload = payload.ok_or(SegmentError::Headers)?;
-        Ok(Self { packet, at, payload, next: payload, index: 0 })
+        Ok(Self { packet, at, payload, next: payload, index: 0, partial: false })
+    }
+
+    /// Leaves the pieces' checksums partial, for a device that completes them.
+    pub fn partial(mut self) -> Self {
+        self.partial = true;
+        self
     }
 
     /// Writes the next piece, with complete lengths and checksums; false when there is none, or it does not fit.
@@ -57,7 +64,9 @@ impl<'a> Segmenter<'a> {
         piece.received(length);
         let offset = if self.at.proto == ipproto::TCP { 16 } else { 6 };
         piece.offload.checksum = Checksum::Partial { start: self.at.l4 as u16, offset };
-        finish_partial(piece);
+        if !self.partial {
+            finish_partial(piece);
+        }
         self.next = end;
         self.index = self.index.wrapping_add(1);
         true

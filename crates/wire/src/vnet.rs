@@ -9,6 +9,12 @@ use crate::packet::{Checksum, GsoType, Offload};
 
 /// Bytes of the header in its mergeable form.
 pub const HEADER_LEN: usize = 12;
+/// Bytes of the header without the count of merged buffers, which is what [`parse`] needs at least.
+pub const HEADER_LEN_LEGACY: usize = 10;
+/// Fewest payload bytes of a TCP piece: the least segment that Linux accepts, without options (48 - 40).
+const MIN_TCP_PIECE: usize = 8;
+/// Most pieces of a UDP segment, as in Linux.
+const MAX_UDP_PIECES: usize = 128;
 
 const NEEDS_CSUM: u8 = 1;
 const DATA_VALID: u8 = 2;
@@ -82,7 +88,7 @@ fn parse_offload(header: &[u8; 10], frame: &[u8]) -> Result<Offload, VnetError> 
     if flags & NEEDS_CSUM == 0 {
         return Err(VnetError::Checksum);
     }
-    let at = headers(frame).ok_or(VnetError::GsoType)?;
+    let at = headers(frame).filter(|at| !at.fragment).ok_or(VnetError::GsoType)?;
     offload.gso = match (gso, at.proto, at.v6) {
         (GSO_TCPV4, ipproto::TCP, false) => GsoType::TcpV4,
         (GSO_TCPV6, ipproto::TCP, true) => GsoType::TcpV6,
@@ -92,7 +98,14 @@ fn parse_offload(header: &[u8; 10], frame: &[u8]) -> Result<Offload, VnetError> 
     };
     let payload = at.payload(frame).ok_or(VnetError::GsoType)?;
     offload.gso_size = word(4);
-    if offload.gso_size == 0 || payload >= frame.len() {
+    let (size, rest) = (usize::from(offload.gso_size), frame.len().saturating_sub(payload));
+    let sane = match offload.gso {
+        // A segment of tiny pieces would multiply one packet into tens of thousands.
+        GsoType::UdpL4 => size != 0 && rest.div_ceil(size) <= MAX_UDP_PIECES,
+        _ => size >= MIN_TCP_PIECE,
+    };
+    let piece_fits = payload - at.l3 + size.min(rest) <= usize::from(u16::MAX);
+    if !sane || !piece_fits || rest == 0 {
         return Err(VnetError::GsoSize);
     }
     offload.header_len = payload as u16;
@@ -102,13 +115,15 @@ fn parse_offload(header: &[u8; 10], frame: &[u8]) -> Result<Offload, VnetError> 
 
 fn checksum(start: u16, offset: u16, frame: &[u8]) -> Result<Checksum, VnetError> {
     let field = usize::from(start) + usize::from(offset);
-    let known = headers(frame);
-    let right = match known.and_then(|at| at.checksum_offset().map(|offset| (at.l4, offset))) {
-        Some(place) => place == (usize::from(start), usize::from(offset)),
-        // A fragment or a transport unknown to us: within the frame, behind Ethernet.
-        None => start >= 14,
+    // A fragment's checksum cannot be completed, so it is never partial.
+    let at = headers(frame).filter(|at| !at.fragment).ok_or(VnetError::Checksum)?;
+    let right = match at.checksum_offset() {
+        Some(known) => (at.l4, known) == (usize::from(start), usize::from(offset)),
+        // Tunnels without a checksum of their own, as GRE, leave an inner one partial: any place behind the IP header.
+        None => usize::from(start) >= at.l4,
     };
-    if !right || field + 2 > frame.len() {
+    let width = if at.proto == ipproto::SCTP { 4 } else { 2 };
+    if !right || field + width > frame.len() {
         return Err(VnetError::Checksum);
     }
     Ok(Checksum::Partial { start, offset })
@@ -184,6 +199,16 @@ mod tests {
         assert_eq!(refused(claim(1, 3, 1448, 34, 16)), VnetError::Unknown);
         assert_eq!(refused(claim(0x80, 0, 0, 0, 0)), VnetError::Unknown);
         assert_eq!(parse(&[0; 4], &frame), Err(VnetError::Short));
+    }
+
+    #[test]
+    fn a_tunnel_may_leave_an_inner_checksum_partial() {
+        let mut frame = tcp(100);
+        frame[23] = 47;
+        let inner = Checksum::Partial { start: 78, offset: 16 };
+        assert_eq!(parse(&claim(1, 0, 0, 78, 16), &frame).map(|offload| offload.checksum), Ok(inner));
+        assert_eq!(parse(&claim(1, 0, 0, 20, 16), &frame), Err(VnetError::Checksum));
+        assert_eq!(parse(&claim(1, 0, 0, 78, 75), &frame), Err(VnetError::Checksum));
     }
 
     #[test]

@@ -1,0 +1,223 @@
+//! The system calls that need `unsafe`, with a safe interface: TAP ioctls, and what a child does between
+//! `fork` and `exec`. Nothing else in this crate or in the lab is unsafe.
+#![allow(unsafe_code)]
+
+use std::ffi::CString;
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::mount::{MsFlags, mount};
+use nix::sched::{CloneFlags, setns, unshare};
+use nix::unistd::sethostname;
+
+/// Requests of the TUN driver.
+mod tun {
+    nix::ioctl_write_int_bad!(set_offload, 0x4004_54d0);
+    nix::ioctl_write_ptr_bad!(set_vnet_header_size, 0x4004_54d8, libc::c_int);
+    nix::ioctl_write_ptr_bad!(set_interface, 0x4004_54ca, libc::ifreq);
+}
+
+const VNET_HEADER_SIZE: libc::c_int = 12;
+/// Checksum, TSO over both IP versions with ECN, and USO: what the kernel takes is tried in this order.
+const OFFLOADS: [libc::c_int; 3] = [0x01 | 0x02 | 0x04 | 0x08 | 0x20 | 0x40, 0x01 | 0x02 | 0x04 | 0x08, 0x01];
+
+/// Turns an open `/dev/net/tun` into a TAP of this name in the calling thread's network namespace.
+///
+/// # Errors
+/// The kernel's refusal, or a name longer than 15 bytes.
+pub fn make_tap(tun: File, name: &str) -> io::Result<OwnedFd> {
+    if name.is_empty() || name.len() >= libc::IFNAMSIZ {
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            "an interface's name has 1 to 15 characters",
+        ));
+    }
+    // SAFETY: ifreq is a plain C structure for which all zeroes is a valid value.
+    let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
+    for (to, from) in request.ifr_name.iter_mut().zip(name.bytes()) {
+        *to = from as libc::c_char;
+    }
+    request.ifr_ifru.ifru_flags = (libc::IFF_TAP | libc::IFF_NO_PI | libc::IFF_VNET_HDR) as libc::c_short;
+    let fd = tun.as_raw_fd();
+    // SAFETY: the descriptor is open, and the kernel only reads and writes within the ifreq it is given.
+    unsafe { tun::set_interface(fd, &request) }?;
+    // SAFETY: the descriptor is open, and the kernel reads one int.
+    unsafe { tun::set_vnet_header_size(fd, &VNET_HEADER_SIZE) }?;
+    for offloads in OFFLOADS {
+        // SAFETY: the descriptor is open and the argument is a plain integer.
+        if unsafe { tun::set_offload(fd, offloads) }.is_ok() {
+            break;
+        }
+    }
+    fcntl(&tun, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
+    Ok(tun.into())
+}
+
+/// Makes a command run in a network namespace, with host name, `/sys` and `/etc/hosts` of its own where the
+/// kernel allows that, and in a process group of its own.
+pub fn enter_on_exec(command: &mut Command, netns: OwnedFd, hostname: String, hosts: Option<CString>) {
+    command.process_group(0);
+    let enter = move || {
+        setns(&netns, CloneFlags::CLONE_NEWNET)?;
+        if unshare(CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWUTS).is_ok() {
+            let _ = sethostname(&hostname);
+            let private = MsFlags::MS_REC | MsFlags::MS_PRIVATE;
+            if mount(None::<&str>, c"/", None::<&str>, private, None::<&str>).is_ok() {
+                let _ = mount(Some(c"sysfs"), c"/sys", Some(c"sysfs"), MsFlags::empty(), None::<&str>);
+                if let Some(hosts) = &hosts {
+                    let _ = mount(
+                        Some(hosts.as_c_str()),
+                        c"/etc/hosts",
+                        None::<&str>,
+                        MsFlags::MS_BIND,
+                        None::<&str>,
+                    );
+                }
+            }
+        }
+        Ok(())
+    };
+    // SAFETY: the closure only makes system calls with memory that was allocated before the fork.
+    unsafe { command.pre_exec(enter) };
+}
+
+/// Lets descriptors be inherited by a command under the given numbers.
+///
+/// # Errors
+/// No descriptor is left.
+pub fn pass_descriptors(command: &mut Command, pairs: Vec<(OwnedFd, RawFd)>) -> io::Result<()> {
+    // Moved out of the way first, so that no target number is still a source.
+    let mut moved = Vec::with_capacity(pairs.len());
+    for (fd, number) in pairs {
+        // SAFETY: the kernel has just returned this duplicate to us alone.
+        let high = unsafe { OwnedFd::from_raw_fd(fcntl(&fd, FcntlArg::F_DUPFD_CLOEXEC(64))?) };
+        moved.push((high, number));
+    }
+    let place = move || {
+        for (fd, number) in &moved {
+            // SAFETY: dup2 is async-signal-safe; the target is a number that the program about to run expects.
+            if unsafe { libc::dup2(fd.as_raw_fd(), *number) } == -1 {
+                return Err(io::Error::last_os_error());
+            }
+        }
+        Ok(())
+    };
+    // SAFETY: the closure only makes system calls with memory that was allocated before the fork.
+    unsafe { command.pre_exec(place) };
+    Ok(())
+}
+
+/// Makes a command the leader of a session of its own, out of reach of the terminal's signals.
+pub fn new_session_on_exec(command: &mut Command) {
+    // SAFETY: setsid is async-signal-safe.
+    unsafe { command.pre_exec(|| Ok(nix::unistd::setsid().map(|_| ())?)) };
+}
+
+/// Takes over a descriptor that [`pass_descriptors`] left to this program.
+///
+/// # Errors
+/// The number is not an open descriptor.
+pub fn inherited_descriptor(number: RawFd) -> io::Result<OwnedFd> {
+    // SAFETY: fcntl takes any number and reports those that are not open.
+    if unsafe { libc::fcntl(number, libc::F_SETFD, libc::FD_CLOEXEC) } == -1 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the number is open, and by the contract with the parent nothing else in this process owns it.
+    Ok(unsafe { OwnedFd::from_raw_fd(number) })
+}
+
+/// Makes a command PID 1 of namespaces of its own (pid, mount, network, uts, and user unless root), in its
+/// own session. The outer pid is written to `report` as four bytes; the process that `spawn` returns is only
+/// the one in between, and ends at once.
+///
+/// The identity maps are written by the child itself: a single id, which needs no helper and no privilege.
+pub fn isolate_on_exec(command: &mut Command, report: OwnedFd, user_namespace: bool) {
+    let uid_map = format!("0 {} 1\n", nix::unistd::geteuid());
+    let gid_map = format!("0 {} 1\n", nix::unistd::getegid());
+    let isolate = move || {
+        nix::unistd::setsid()?;
+        if user_namespace {
+            unshare(CloneFlags::CLONE_NEWUSER)?;
+            write_file(c"/proc/self/setgroups", b"deny")?;
+            write_file(c"/proc/self/uid_map", uid_map.as_bytes())?;
+            write_file(c"/proc/self/gid_map", gid_map.as_bytes())?;
+        }
+        unshare(
+            CloneFlags::CLONE_NEWPID
+                | CloneFlags::CLONE_NEWNS
+                | CloneFlags::CLONE_NEWNET
+                | CloneFlags::CLONE_NEWUTS,
+        )?;
+        // SAFETY: between fork and exec this process has one thread and only makes system calls.
+        match unsafe { libc::fork() } {
+            -1 => Err(io::Error::last_os_error()),
+            0 => Ok(()),
+            pid => {
+                // SAFETY: the buffer is a live local of four bytes; _exit does not return.
+                unsafe {
+                    libc::write(report.as_raw_fd(), (&raw const pid).cast(), 4);
+                    libc::_exit(0)
+                }
+            }
+        }
+    };
+    // SAFETY: the closure only makes system calls with memory that was allocated before the fork.
+    unsafe { command.pre_exec(isolate) };
+}
+
+fn write_file(path: &std::ffi::CStr, bytes: &[u8]) -> io::Result<()> {
+    let fd = nix::fcntl::open(path, OFlag::O_WRONLY | OFlag::O_CLOEXEC, nix::sys::stat::Mode::empty())?;
+    nix::unistd::write(&fd, bytes)?;
+    Ok(())
+}
+
+/// A descriptor of a process: it becomes readable when the process has ended.
+///
+/// # Errors
+/// The process does not exist.
+pub fn pidfd_open(pid: i32) -> io::Result<OwnedFd> {
+    // SAFETY: the call takes two integers and returns a new descriptor or -1.
+    let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) };
+    if fd < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the kernel has just returned this descriptor to us alone.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd as RawFd) })
+}
+
+/// Makes every descriptor above `first` close on exec, so that none that a parent leaked keeps a lab alive.
+pub fn close_on_exec_from(first: u32) {
+    // SAFETY: close_range with CLOEXEC changes flags only and touches no memory.
+    unsafe { libc::close_range(first, u32::MAX, libc::CLOSE_RANGE_CLOEXEC as libc::c_int) };
+}
+
+/// Receives bytes and the descriptors that ride along (at most 253), which close on exec.
+///
+/// # Errors
+/// As recvmsg; interruption is retried.
+pub fn receive_with_descriptors(
+    socket: &impl AsRawFd,
+    buffer: &mut [u8],
+) -> io::Result<(usize, Vec<OwnedFd>)> {
+    use nix::sys::socket::{ControlMessageOwned, MsgFlags, recvmsg};
+    let mut space = nix::cmsg_space!([RawFd; 253]);
+    let mut parts = [io::IoSliceMut::new(buffer)];
+    let message = loop {
+        match recvmsg::<()>(socket.as_raw_fd(), &mut parts, Some(&mut space), MsgFlags::MSG_CMSG_CLOEXEC) {
+            Err(nix::errno::Errno::EINTR) => {}
+            other => break other?,
+        }
+    };
+    let mut descriptors = vec![];
+    for control in message.cmsgs()? {
+        if let ControlMessageOwned::ScmRights(numbers) = control {
+            // SAFETY: the kernel has just installed these descriptors for us alone.
+            descriptors.extend(numbers.into_iter().map(|fd| unsafe { OwnedFd::from_raw_fd(fd) }));
+        }
+    }
+    Ok((message.bytes, descriptors))
+}

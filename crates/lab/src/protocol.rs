@@ -1,0 +1,153 @@
+//! What is said over a lab's `control.sock`, and between the starter and the supervisor.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use crate::topology::{FailMode, Topology};
+
+/// Who programs the switches.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Controller {
+    /// Heddle's learning controller, a child of the supervisor.
+    #[default]
+    BuiltIn,
+    /// Nobody: switches forward by themselves.
+    None,
+    /// A controller that the user runs, at `ADDRESS:PORT` as the machine sees it.
+    Remote(String),
+}
+
+/// All that the supervisor must know.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Launch {
+    /// The lab's name.
+    pub name: String,
+    /// Its run directory.
+    pub run_directory: PathBuf,
+    /// The program whose hidden subcommands are the children.
+    pub program: PathBuf,
+    /// Hosts, switches and links.
+    pub topology: Topology,
+    /// Who programs the switches.
+    pub controller: Controller,
+    /// For switches that do not say; standalone without a controller, else secure.
+    pub fail_mode: Option<FailMode>,
+    /// Lives on when its starter ends.
+    pub detached: bool,
+}
+
+/// From the supervisor to its starter.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Progress {
+    /// A step begins; a line for the user.
+    Step(String),
+    /// Something is lost or at risk, but the lab goes on.
+    Warning(String),
+    /// The lab is up.
+    Ready,
+    /// The lab could not be started.
+    Failed(String),
+}
+
+/// From a client.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Request {
+    /// Run a program in a host; standard input, output and error ride along. Signals may follow.
+    Exec {
+        /// The host.
+        host: String,
+        /// Program and arguments.
+        argv: Vec<String>,
+        /// The whole environment.
+        env: BTreeMap<String, String>,
+        /// Working directory.
+        cwd: Option<PathBuf>,
+    },
+    /// Send a signal to the program that this connection runs.
+    Signal(i32),
+    /// State of the lab.
+    Info,
+    /// Ping between all hosts, or those named.
+    Ping {
+        /// The hosts; all when empty.
+        hosts: Vec<String>,
+        /// IPv6 instead of IPv4.
+        ipv6: bool,
+        /// Seconds to wait for an answer.
+        timeout: u32,
+    },
+    /// TCP throughput between two hosts, with iperf3.
+    Iperf {
+        /// Where the client runs.
+        client: String,
+        /// Where the server runs.
+        server: String,
+        /// Duration.
+        seconds: u32,
+    },
+    /// Set the host's devices on the links between two nodes up or down.
+    Link {
+        /// One node.
+        a: String,
+        /// The other.
+        b: String,
+        /// Up or down.
+        up: bool,
+    },
+    /// End the lab.
+    Stop,
+}
+
+/// The answer to a request.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reply {
+    /// The program's exit code; 128 + N when signal N ended it.
+    Exit(i32),
+    /// State of the lab.
+    Info(Box<Info>),
+    /// Each pair that was tried, in order.
+    Ping(Vec<Pinged>),
+    /// Throughput.
+    Iperf(Throughput),
+    /// Done.
+    Done,
+    /// What was wrong, naming the object.
+    Error(String),
+}
+
+/// State of a lab.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Info {
+    /// What it was started with.
+    pub launch: Launch,
+    /// How often the switch process was replaced.
+    pub switch_restarts: u32,
+    /// Time without forwarding in the last replacement.
+    pub last_outage_ms: Option<u64>,
+}
+
+/// One pair of hosts.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pinged {
+    /// Who asked.
+    pub from: String,
+    /// Who should answer.
+    pub to: String,
+    /// Whether it did.
+    pub answered: bool,
+}
+
+/// TCP throughput in bit/s as each end saw it.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Throughput {
+    /// Sent by the client.
+    pub sent: f64,
+    /// Received by the server.
+    pub received: f64,
+}

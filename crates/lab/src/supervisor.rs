@@ -1,0 +1,247 @@
+//! The process that a lab hangs from: PID 1 of its own pid namespace, holder of every host's network
+//! namespace and every TAP. When it ends, however it ends, the kernel removes all of it.
+//!
+//! Plain threads: one for the starter's socket, one that reaps, one that keeps the switch, one for each
+//! client (bounded).
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::time::Duration;
+
+use heddle_instance::netns::{NetnsProvider, loopback_up};
+use heddle_instance::{Attachment, Instance, InstanceProvider, Nic, sys};
+use heddle_switch::config::{PortConfig, PortKind};
+use nix::mount::{MsFlags, mount};
+
+use crate::protocol::{Controller, Launch, Progress, Reply, Request};
+use crate::reaper::Reaper;
+use crate::switch_child::{self, CHILD_SOCKET, Fate, Port, Tap, Wanted};
+use crate::topology::Host;
+use crate::wire::Channel;
+
+mod requests;
+
+const MTU: u32 = 1500;
+const MAKERS: usize = 4;
+const MAX_CLIENTS: usize = 128;
+
+/// A running lab, as its threads share it.
+struct Lab {
+    launch: Launch,
+    hosts: HashMap<String, Box<dyn Instance>>,
+    reaper: Reaper,
+    fate: Arc<Fate>,
+    clients: AtomicUsize,
+}
+
+/// Runs `heddle lab-supervisor`: the starter's socket is descriptor 3, the run directory's lock is held by
+/// descriptor 4. Returns when the lab is over; the caller must then exit, which ends everything in the lab.
+///
+/// # Errors
+/// The starter is gone or speaks another language.
+pub fn run() -> io::Result<()> {
+    let lock = sys::inherited_descriptor(CHILD_SOCKET + 1)?;
+    let mut starter = Channel::new(UnixStream::from(sys::inherited_descriptor(CHILD_SOCKET)?));
+    sys::close_on_exec_from(3);
+    let Some((launch, _)) = starter.receive::<Launch>()? else { return Ok(()) };
+    let result = start(launch, &starter);
+    let lab = match result {
+        Ok(lab) => lab,
+        Err(message) => return starter.send(&Progress::Failed(message), &[]),
+    };
+    starter.send(&Progress::Ready, &[])?;
+    let (stop, stopped) = mpsc::channel();
+    serve(&lab, stop.clone())?;
+    if !lab.launch.detached {
+        std::thread::spawn(move || {
+            // Anything but silence from the starter, its death above all, ends a lab in the foreground.
+            let _ = starter.receive::<Request>();
+            let _ = stop.send(());
+        });
+    }
+    let _ = stopped.recv();
+    lab.fate.stopping.store(true, Ordering::Relaxed);
+    drop(lock);
+    Ok(())
+}
+
+fn start(launch: Launch, starter: &Channel) -> Result<Arc<Lab>, String> {
+    let step = |text: String| starter.send(&Progress::Step(text), &[]).map_err(|e| e.to_string());
+    own_the_namespaces(&launch.name).map_err(|e| format!("the lab's namespaces cannot be set up: {e}"))?;
+    let reaper = Reaper::start().map_err(|e| format!("no thread can be started: {e}"))?;
+    write_hosts_file(&launch).map_err(|e| format!("the lab's hosts file cannot be written: {e}"))?;
+    step(format!("creating {} hosts", launch.topology.hosts.len()))?;
+    let (hosts, mut ports) = make_hosts(&launch)?;
+    ports.extend(patches(&launch));
+    step(format!("starting {} switches", launch.topology.switches.len()))?;
+    if launch.controller == Controller::BuiltIn {
+        keep_controller(&launch, &reaper);
+    }
+    let fate = Arc::new(Fate::default());
+    let wanted = Wanted { bridges: switch_child::bridges(&launch), ports };
+    let (tell, told) = mpsc::channel();
+    let (kept, reap, fared) = (launch.clone(), reaper.clone(), fate.clone());
+    let warnings = starter.try_clone().map_err(|e| e.to_string())?;
+    std::thread::spawn(move || {
+        let warn = |text: String| {
+            eprintln!("{text}");
+            let _ = warnings.send(&Progress::Warning(text), &[]);
+        };
+        switch_child::keep(&kept, &wanted, &reap, &fared, warn, |outcome| {
+            let _ = tell.send(outcome);
+        });
+    });
+    told.recv().unwrap_or_else(|_| Err("the switch's keeper died".into()))?;
+    Ok(Arc::new(Lab { launch, hosts, reaper, fate, clients: AtomicUsize::new(0) }))
+}
+
+/// Makes mounts private, `/proc` that of our pid namespace, and brings up loopback.
+fn own_the_namespaces(name: &str) -> io::Result<()> {
+    mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None::<&str>)?;
+    // Refused in a container that masks parts of /proc; the lab then shows the machine's process numbers.
+    let _ = mount(Some("proc"), "/proc", Some("proc"), MsFlags::empty(), None::<&str>);
+    let _ = nix::unistd::sethostname(name);
+    loopback_up()
+}
+
+fn write_hosts_file(launch: &Launch) -> io::Result<()> {
+    let mut text = String::from("127.0.0.1 localhost\n::1 localhost\n");
+    for host in &launch.topology.hosts {
+        for prefix in &host.addresses {
+            text.push_str(&format!("{} {}\n", prefix.address, host.name));
+        }
+    }
+    std::fs::write(launch.run_directory.join("hosts"), text)
+}
+
+type Made = (HashMap<String, Box<dyn Instance>>, Vec<Port>);
+
+/// Makes all hosts on a few threads, since the kernel takes most of the time and serves several at once.
+fn make_hosts(launch: &Launch) -> Result<Made, String> {
+    let next = AtomicUsize::new(0);
+    let made: Mutex<Made> = Mutex::default();
+    let hosts = &launch.topology.hosts;
+    let work = || -> Result<(), String> {
+        while let Some(host) = hosts.get(next.fetch_add(1, Ordering::Relaxed)) {
+            let (instance, ports) = make_host(launch, host).map_err(|e| explain(&e))?;
+            let mut made = made.lock().unwrap_or_else(PoisonError::into_inner);
+            made.0.insert(host.name.clone(), instance);
+            made.1.extend(ports);
+        }
+        Ok(())
+    };
+    std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..MAKERS).map(|_| scope.spawn(work)).collect();
+        workers.into_iter().try_for_each(|w| w.join().unwrap_or_else(|_| Err("a worker thread died".into())))
+    })?;
+    let (hosts, mut ports) = made.into_inner().unwrap_or_else(PoisonError::into_inner);
+    ports.sort_by(|a, b| (&a.0, a.1.ofport).cmp(&(&b.0, b.1.ofport)));
+    Ok((hosts, ports))
+}
+
+fn make_host(launch: &Launch, host: &Host) -> Result<(Box<dyn Instance>, Vec<Port>), heddle_instance::Error> {
+    let instance = NetnsProvider.create(&host.name)?;
+    let mut ports = vec![];
+    for (number, (near, far)) in launch.topology.ends(&host.name).enumerate() {
+        let first = number == 0;
+        let nic = Nic {
+            name: near.interface(),
+            mac: if first { host.mac } else { further_mac(host.mac, number as u8) },
+            mtu: MTU,
+            addresses: if first { host.addresses.clone() } else { vec![] },
+            routes: if first { host.routes.clone() } else { vec![] },
+        };
+        if let Attachment::Tap(descriptor) = instance.attach(&nic)? {
+            let kind = PortKind::Tap { fd: 0, mac: nic.mac, mtu: MTU };
+            let port = PortConfig { name: far.interface(), ofport: far.port, kind, removed: false };
+            ports.push((far.node.clone(), port, Some(Tap { mac: nic.mac, mtu: MTU, descriptor })));
+        }
+    }
+    Ok((instance, ports))
+}
+
+/// A locally administered address for a host's further devices, out of the way of the first ones.
+fn further_mac(first: [u8; 6], number: u8) -> [u8; 6] {
+    [first[0] | 2, number, first[2], first[3], first[4], first[5]]
+}
+
+fn patches(launch: &Launch) -> Vec<Port> {
+    let topology = &launch.topology;
+    let between =
+        topology.links.iter().filter(|l| topology.is_switch(&l.a.node) && topology.is_switch(&l.b.node));
+    between
+        .flat_map(|l| [(&l.a, &l.b), (&l.b, &l.a)])
+        .map(|(near, far)| {
+            let kind = PortKind::Patch { peer_bridge: far.node.clone(), peer_port: far.interface() };
+            let port = PortConfig { name: near.interface(), ofport: near.port, kind, removed: false };
+            (near.node.clone(), port, None)
+        })
+        .collect()
+}
+
+/// An error with its causes in one line.
+fn explain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        text.push_str(&format!(": {inner}"));
+        cause = inner.source();
+    }
+    text
+}
+
+/// Keeps the built-in controller running; the switches reconnect by themselves.
+fn keep_controller(launch: &Launch, reaper: &Reaper) {
+    let (launch, reaper) = (launch.clone(), reaper.clone());
+    std::thread::spawn(move || {
+        loop {
+            let started = controller_command(&launch).and_then(|mut c| reaper.spawn(|| c.spawn()));
+            match started {
+                Ok(pid) => eprintln!("the controller ended with code {}", reaper.wait(pid)),
+                Err(error) => eprintln!("the controller cannot be started: {error}"),
+            }
+            std::thread::sleep(Duration::from_millis(500));
+        }
+    });
+}
+
+fn controller_command(launch: &Launch) -> io::Result<Command> {
+    let socket = launch.run_directory.join("c0.sock");
+    match std::fs::remove_file(&socket) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let log = File::options().create(true).append(true).open(launch.run_directory.join("controller.log"))?;
+    let mut command = Command::new(&launch.program);
+    command.args(["lab-controller", "--listen"]).arg(format!("unix:{}", socket.display()));
+    command.env("OVS_RUNDIR", &launch.run_directory);
+    command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
+    Ok(command)
+}
+
+/// Accepts clients on `control.sock`, each on a thread of its own.
+fn serve(lab: &Arc<Lab>, stop: mpsc::Sender<()>) -> io::Result<()> {
+    let listener = UnixListener::bind(lab.launch.run_directory.join("control.sock"))?;
+    let lab = lab.clone();
+    std::thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            let (lab, stop, channel) = (lab.clone(), stop.clone(), Channel::new(stream));
+            if lab.clients.fetch_add(1, Ordering::Relaxed) >= MAX_CLIENTS {
+                let _ =
+                    channel.send(&Reply::Error(format!("the lab serves {MAX_CLIENTS} clients already")), &[]);
+                lab.clients.fetch_sub(1, Ordering::Relaxed);
+                continue;
+            }
+            std::thread::spawn(move || {
+                requests::converse(&lab, channel, &stop);
+                lab.clients.fetch_sub(1, Ordering::Relaxed);
+            });
+        }
+    });
+    Ok(())
+}

@@ -1,0 +1,229 @@
+//! What clients ask of a running lab.
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::Read;
+use std::os::fd::OwnedFd;
+use std::sync::Mutex;
+use std::sync::PoisonError;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::Sender;
+use std::time::Duration;
+
+use heddle_instance::{Instance, Program};
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
+
+use super::Lab;
+use crate::protocol::{Info, Pinged, Reply, Request, Throughput};
+use crate::wire::Channel;
+
+/// Pings in flight at once.
+const PINGERS: usize = 16;
+
+/// Answers one client until it leaves.
+pub(super) fn converse(lab: &Lab, mut channel: Channel, stop: &Sender<()>) {
+    while let Ok(Some((request, descriptors))) = channel.receive::<Request>() {
+        let reply = match request {
+            Request::Exec { host, argv, env, cwd } => {
+                let program = Program {
+                    argv: argv.into_iter().map(OsString::from).collect(),
+                    env: Some(env.into_iter().map(|(k, v)| (k.into(), v.into())).collect()),
+                    cwd,
+                    stdio: three(descriptors),
+                    hosts_file: None,
+                };
+                execute(lab, &host, program, channel);
+                return;
+            }
+            Request::Signal(_) => Err("no program runs on this connection".into()),
+            Request::Info => Ok(Reply::Info(Box::new(info(lab)))),
+            Request::Ping { hosts, ipv6, timeout } => ping(lab, &hosts, ipv6, timeout),
+            Request::Iperf { client, server, seconds } => iperf(lab, &client, &server, seconds),
+            Request::Link { a, b, up } => set_link(lab, &a, &b, up),
+            Request::Stop => {
+                let _ = channel.send(&Reply::Done, &[]);
+                let _ = stop.send(());
+                return;
+            }
+        };
+        if channel.send(&reply.unwrap_or_else(Reply::Error), &[]).is_err() {
+            return;
+        }
+    }
+}
+
+fn info(lab: &Lab) -> Info {
+    let restarts = lab.fate.restarts.load(Ordering::Relaxed);
+    let outage = lab.fate.outage_ms.load(Ordering::Relaxed);
+    Info {
+        launch: lab.launch.clone(),
+        switch_restarts: restarts,
+        last_outage_ms: (restarts > 0).then_some(outage),
+    }
+}
+
+fn three(descriptors: Vec<OwnedFd>) -> [Option<OwnedFd>; 3] {
+    let mut given = descriptors.into_iter();
+    [given.next(), given.next(), given.next()]
+}
+
+fn host<'a>(lab: &'a Lab, name: &str) -> Result<&'a dyn Instance, String> {
+    lab.hosts.get(name).map(AsRef::as_ref).ok_or_else(|| format!("the lab has no host {name}"))
+}
+
+fn spawn(lab: &Lab, name: &str, mut program: Program) -> Result<i32, String> {
+    let host = host(lab, name)?;
+    let shown = program.argv.first().cloned().unwrap_or_default();
+    program.hosts_file = Some(lab.launch.run_directory.join("hosts"));
+    lab.reaper
+        .spawn(|| host.spawn(program))
+        .map_err(|e| format!("{} cannot be run in {name}: {e}", shown.to_string_lossy()))
+}
+
+/// Runs a program for a client; signals arrive on the same connection, and its end hangs the program up.
+fn execute(lab: &Lab, name: &str, program: Program, mut channel: Channel) {
+    let outgoing = match channel.try_clone() {
+        Ok(outgoing) => outgoing,
+        Err(_) => return,
+    };
+    let pid = match spawn(lab, name, program) {
+        Ok(pid) => pid,
+        Err(message) => {
+            let _ = outgoing.send(&Reply::Error(message), &[]);
+            return;
+        }
+    };
+    let over = Mutex::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            loop {
+                let signal = match channel.receive::<Request>() {
+                    Ok(Some((Request::Signal(number), _))) => Signal::try_from(number).ok(),
+                    Ok(Some(_)) => None,
+                    _ => Some(Signal::SIGHUP),
+                };
+                let over = over.lock().unwrap_or_else(PoisonError::into_inner);
+                if *over {
+                    return;
+                }
+                if let Some(signal) = signal {
+                    let _ = killpg(Pid::from_raw(pid), signal);
+                    if signal == Signal::SIGHUP {
+                        return;
+                    }
+                }
+            }
+        });
+        let code = lab.reaper.wait(pid);
+        *over.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        let _ = outgoing.send(&Reply::Exit(code), &[]);
+        outgoing.shutdown();
+    });
+}
+
+fn ping(lab: &Lab, names: &[String], ipv6: bool, timeout: u32) -> Result<Reply, String> {
+    let topology = &lab.launch.topology;
+    for name in names {
+        host(lab, name)?;
+    }
+    let chosen: Vec<_> =
+        topology.hosts.iter().filter(|h| names.is_empty() || names.contains(&h.name)).collect();
+    let mut pairs = vec![];
+    for from in &chosen {
+        for to in chosen.iter().filter(|to| to.name != from.name) {
+            if let Some(address) = to.address(ipv6) {
+                pairs.push((from.name.as_str(), to.name.as_str(), address.to_string()));
+            }
+        }
+    }
+    let answers: Vec<Mutex<Result<bool, String>>> = pairs.iter().map(|_| Mutex::new(Ok(false))).collect();
+    let next = AtomicUsize::new(0);
+    std::thread::scope(|scope| {
+        for _ in 0..PINGERS.min(pairs.len()) {
+            scope.spawn(|| {
+                loop {
+                    let at = next.fetch_add(1, Ordering::Relaxed);
+                    let Some((from, _, address)) = pairs.get(at) else { return };
+                    let answered = one_ping(lab, from, address, timeout);
+                    *answers[at].lock().unwrap_or_else(PoisonError::into_inner) = answered;
+                }
+            });
+        }
+    });
+    let mut results = Vec::with_capacity(pairs.len());
+    for ((from, to, _), answer) in pairs.iter().zip(answers) {
+        let answered = answer.into_inner().unwrap_or_else(PoisonError::into_inner)?;
+        results.push(Pinged { from: (*from).to_owned(), to: (*to).to_owned(), answered });
+    }
+    Ok(Reply::Ping(results))
+}
+
+fn one_ping(lab: &Lab, from: &str, address: &str, timeout: u32) -> Result<bool, String> {
+    let timeout = timeout.clamp(1, 60).to_string();
+    let argv = ["ping", "-n", "-c1", "-W", &timeout, address].map(OsString::from).to_vec();
+    let pid = spawn(lab, from, Program { argv, ..Program::default() })
+        .map_err(|e| format!("{e}; Debian has ping in the package iputils-ping"))?;
+    Ok(lab.reaper.wait(pid) == 0)
+}
+
+fn iperf(lab: &Lab, client: &str, server: &str, seconds: u32) -> Result<Reply, String> {
+    let address = lab
+        .launch
+        .topology
+        .host(server)
+        .ok_or_else(|| format!("the lab has no host {server}"))?
+        .address(false)
+        .ok_or_else(|| format!("{server} has no IPv4 address"))?
+        .to_string();
+    let missing = |e| format!("{e}; Debian has it in the package iperf3");
+    let argv = ["iperf3", "-s", "-1"].map(OsString::from).to_vec();
+    let listener = spawn(lab, server, Program { argv, ..Program::default() }).map_err(missing)?;
+    let result = iperf_client(lab, client, &address, seconds.clamp(1, 3600));
+    let _ = killpg(Pid::from_raw(listener), Signal::SIGKILL);
+    lab.reaper.wait(listener);
+    result.map(Reply::Iperf)
+}
+
+fn iperf_client(lab: &Lab, client: &str, address: &str, seconds: u32) -> Result<Throughput, String> {
+    let mut last = String::new();
+    for _ in 0..10 {
+        std::thread::sleep(Duration::from_millis(200));
+        let (reader, writer) = std::io::pipe().map_err(|e| e.to_string())?;
+        let argv = ["iperf3", "-J", "-c", address, "-t", &seconds.to_string()].map(OsString::from).to_vec();
+        let stdio = [None, Some(writer.into()), None];
+        let pid = spawn(lab, client, Program { argv, stdio, ..Program::default() })?;
+        let mut text = String::new();
+        let read = File::from(OwnedFd::from(reader)).take(16 << 20).read_to_string(&mut text);
+        lab.reaper.wait(pid);
+        read.map_err(|e| e.to_string())?;
+        let value: serde_json::Value = serde_json::from_str(&text).map_err(|e| format!("iperf3: {e}"))?;
+        let rate = |end: &str| value["end"][end]["bits_per_second"].as_f64();
+        if let (Some(sent), Some(received)) = (rate("sum_sent"), rate("sum_received")) {
+            return Ok(Throughput { sent, received });
+        }
+        last = value["error"].as_str().unwrap_or("iperf3 gave no result").to_owned();
+    }
+    Err(last)
+}
+
+fn set_link(lab: &Lab, a: &str, b: &str, up: bool) -> Result<Reply, String> {
+    let mut found = false;
+    for link in &lab.launch.topology.links {
+        let ends = [&link.a, &link.b];
+        if !(ends.iter().any(|e| e.node == a) && ends.iter().any(|e| e.node == b)) {
+            continue;
+        }
+        for end in ends {
+            if let Some(host) = lab.hosts.get(&end.node) {
+                host.set_link(&end.interface(), up).map_err(|e| super::explain(&e))?;
+                found = true;
+            }
+        }
+    }
+    if found {
+        Ok(Reply::Done)
+    } else {
+        Err(format!("there is no link between a host and a switch at {a} and {b}"))
+    }
+}

@@ -1,0 +1,121 @@
+//! The words after `--topo`: generated topologies.
+
+use super::{
+    MAX_HOSTS, Switch, Topology, TopologyError, WantedLink, assemble, check_counts, default_host, fail,
+};
+
+pub(super) fn parse(text: &str) -> Result<Topology, TopologyError> {
+    let mut words = text.split(',');
+    let kind = words.next().unwrap_or_default();
+    let words: Vec<&str> = words.collect();
+    match kind {
+        "minimal" => numbers(kind, &words, &[]).and_then(|_| single(2, false)),
+        "single" => single(numbers(kind, &words, &[("k", 2)])?[0], false),
+        "reversed" => single(numbers(kind, &words, &[("k", 2)])?[0], true),
+        "linear" => {
+            let n = numbers(kind, &words, &[("k", 2), ("n", 1)])?;
+            linear(n[0], n[1])
+        }
+        "tree" => {
+            let n = numbers(kind, &words, &[("depth", 1), ("fanout", 2)])?;
+            tree(n[0], n[1])
+        }
+        _ => fail(format!(
+            "{text:?} is neither a file nor one of minimal, single,N, reversed,N, linear,K[,N], \
+             tree,depth=D,fanout=F"
+        )),
+    }
+}
+
+/// Values by position or by key, with the usual ones for those not given.
+fn numbers(kind: &str, words: &[&str], keys: &[(&str, usize)]) -> Result<Vec<usize>, TopologyError> {
+    let mut values: Vec<usize> = keys.iter().map(|(_, value)| *value).collect();
+    for (position, word) in words.iter().enumerate() {
+        let (at, text) = match word.split_once('=') {
+            Some((key, text)) => (keys.iter().position(|(k, _)| *k == key), text),
+            None => (Some(position).filter(|p| *p < keys.len()), *word),
+        };
+        let Some(at) = at else {
+            return fail(format!("the topology {kind} has no parameter {word:?}"));
+        };
+        match text.parse() {
+            Ok(number) if number > 0 => values[at] = number,
+            _ => return fail(format!("the topology {kind} needs a number from 1 in place of {text:?}")),
+        }
+    }
+    Ok(values)
+}
+
+fn single(hosts: usize, reversed: bool) -> Result<Topology, TopologyError> {
+    check_counts(hosts, 1, hosts)?;
+    let names: Vec<String> = (1..=hosts).map(|n| format!("h{n}")).collect();
+    let links = names
+        .iter()
+        .enumerate()
+        .map(|(i, name)| {
+            let mut link = WantedLink::new(name.as_str(), "s1");
+            link.ports[1] = reversed.then_some((hosts - i) as u32);
+            link
+        })
+        .collect();
+    build(names, 1, links)
+}
+
+fn linear(switches: usize, each: usize) -> Result<Topology, TopologyError> {
+    check_counts(switches.saturating_mul(each), switches, 0)?;
+    let name = |s: usize, h: usize| if each == 1 { format!("h{s}") } else { format!("h{h}s{s}") };
+    let mut links = vec![];
+    for s in 1..=switches {
+        links.extend((1..=each).map(|h| WantedLink::new(name(s, h), format!("s{s}"))));
+        if s > 1 {
+            links.push(WantedLink::new(format!("s{s}"), format!("s{}", s - 1)));
+        }
+    }
+    // Addresses are given in the natural order of the names: h1s1, h1s2, .. before h2s1.
+    let hosts =
+        (1..=each).flat_map(|h| (1..=switches).map(move |s| (s, h))).map(|(s, h)| name(s, h)).collect();
+    build(hosts, switches, links)
+}
+
+fn tree(depth: usize, fanout: usize) -> Result<Topology, TopologyError> {
+    let power = |exponent: usize| fanout.checked_pow(exponent.min(64) as u32).unwrap_or(usize::MAX);
+    if depth > 16 || power(depth) > MAX_HOSTS {
+        return check_counts(power(depth), 0, 0)
+            .and_then(|()| fail(format!("a tree of depth {depth} is too deep")));
+    }
+    let mut grown = Tree::default();
+    grown.grow(depth, fanout);
+    build((1..=grown.hosts).map(|n| format!("h{n}")).collect(), grown.switches, grown.links)
+}
+
+#[derive(Default)]
+struct Tree {
+    hosts: usize,
+    switches: usize,
+    links: Vec<WantedLink>,
+}
+
+impl Tree {
+    /// Grows a subtree and returns the name of its root; depth-first, as the numbering wants.
+    fn grow(&mut self, depth: usize, fanout: usize) -> String {
+        if depth == 0 {
+            self.hosts += 1;
+            return format!("h{}", self.hosts);
+        }
+        self.switches += 1;
+        let root = format!("s{}", self.switches);
+        for _ in 0..fanout {
+            let child = self.grow(depth - 1, fanout);
+            self.links.push(WantedLink::new(root.as_str(), child));
+        }
+        root
+    }
+}
+
+fn build(hosts: Vec<String>, switches: usize, links: Vec<WantedLink>) -> Result<Topology, TopologyError> {
+    let hosts = hosts.into_iter().enumerate().map(|(i, name)| default_host(name, i + 1)).collect();
+    let switches = (1..=switches)
+        .map(|n| Switch { name: format!("s{n}"), datapath_id: n as u64, fail_mode: None })
+        .collect();
+    assemble(None, hosts, switches, links)
+}

@@ -1,0 +1,75 @@
+use super::*;
+
+fn error(yaml: &str) -> String {
+    Topology::from_yaml(yaml).unwrap_err().to_string()
+}
+
+#[test]
+fn tree_numbers_as_mininet_does() {
+    let t = Topology::from_spec("tree,depth=2,fanout=3").unwrap();
+    assert_eq!((t.hosts.len(), t.switches.len(), t.links.len()), (9, 4, 12));
+    let first: Vec<String> = t.ends("s2").map(|(near, far)| format!("{}:{}", near.port, far.node)).collect();
+    assert_eq!(first, ["1:h1", "2:h2", "3:h3", "4:s1"]);
+    assert_eq!(t, Topology::from_spec("tree,2,3").unwrap());
+}
+
+#[test]
+fn linear_names_and_addresses() {
+    let t = Topology::from_spec("linear,2,2").unwrap();
+    let names: Vec<&str> = t.hosts.iter().map(|h| h.name.as_str()).collect();
+    assert_eq!(names, ["h1s1", "h1s2", "h2s1", "h2s2"]);
+    assert_eq!(t.hosts[0].addresses[0].to_string(), "10.0.0.1/8");
+    assert_eq!(t.hosts[3].addresses[1].to_string(), "fd00::4/64");
+    assert_eq!(t.hosts[3].mac, [0, 0, 0, 0, 0, 4]);
+}
+
+#[test]
+fn reversed_turns_the_ports() {
+    let t = Topology::from_spec("reversed,3").unwrap();
+    assert_eq!(t.links[0].b.port, 3);
+    assert_eq!(t.links[2].b.port, 1);
+}
+
+#[test]
+fn specs_are_bounded() {
+    for bad in ["tree,depth=60,fanout=9", "linear,9999999,9999999", "single,0", "single,2,3", "ring,4", ""] {
+        assert!(Topology::from_spec(bad).is_err(), "{bad}");
+    }
+    assert!(Topology::from_spec("tree,depth=99999999,fanout=1").is_err());
+}
+
+#[test]
+fn a_file_is_read_in_its_order() {
+    let t = Topology::from_yaml(
+        "name: campus\nhosts:\n  web: {ip: [192.168.0.1/24], mac: '00:00:00:00:00:99'}\n  a:\nswitches:\n  \
+         s1: {fail_mode: secure}\n  core: {dpid: 7}\nlinks:\n  - [web, s1]\n  - {a: a, b: s1, b_port: 1}\n  \
+         - [s1, core]\n",
+    )
+    .unwrap();
+    assert_eq!(t.hosts[1].addresses[0].to_string(), "10.0.0.2/8");
+    assert_eq!(t.switches[1].datapath_id, 7);
+    assert_eq!(t.switches[0].fail_mode, Some(FailMode::Secure));
+    assert_eq!(t.links[0].b.interface(), "s1-eth2");
+}
+
+#[test]
+fn errors_name_the_object() {
+    let base = "hosts: {h1: {}, h2: {}}\nswitches: {s1: {}}\n";
+    assert!(error(&format!("{base}links: [[h1, s9]]")).contains("s9"));
+    assert!(error(&format!("{base}links: [[h1, h2]]")).contains("two hosts"));
+    assert!(error(&format!("{base}links: [[s1, s1]]")).contains("itself"));
+    assert!(error("hosts: {h1: {ipp: [1]}}").contains("ipp"));
+    assert!(error("hosts: {h1: {ip: ['10.0.0.1']}}").contains("10.0.0.1"));
+    assert!(error("switches: {core: {}}").contains("dpid"));
+    assert!(error("hosts: {abcdefghijk: {}}\nswitches: {s1: }\nlinks: [[abcdefghijk, s1]]").contains("15"));
+    assert!(error("hosts: {h1: {}}\nswitches: {h1: {dpid: 1}}").contains("twice"));
+}
+
+#[test]
+fn the_examples_are_right() {
+    for text in
+        [include_str!("../../../../examples/campus.yaml"), include_str!("../../../../examples/ring.yaml")]
+    {
+        Topology::from_yaml(text).unwrap();
+    }
+}
