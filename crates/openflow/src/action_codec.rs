@@ -65,6 +65,9 @@ fn decode_action(kind: u16, body: &mut Reader<'_>) -> Result<Action, OfError> {
         24 => Action::DecTtl,
         25 => {
             let (field, value, mask) = oxm::decode_entry(body).map_err(set_error)?;
+            if mask != field.spec().full_mask() {
+                return Err(OfError::ActionBadSetArgument); // A mask came with OpenFlow 1.5.
+            }
             set_field(field, value, mask)?
         }
         0xffff => return decode_nicira(body),
@@ -99,6 +102,11 @@ fn decode_nicira(body: &mut Reader<'_>) -> Result<Action, OfError> {
             Action::Resubmit { port, table: (table != 0xff).then_some(table) }
         }
         8 => Action::Note(body.rest().to_vec()),
+        33 => {
+            body.skip(6)?;
+            let (field, value, mask) = oxm::decode_entry(body).map_err(set_error)?;
+            return set_field(field, value, mask);
+        }
         6 => {
             let (n_bits, src_ofs, dst_ofs) = (body.u16()?, body.u16()?, body.u16()?);
             let (src, dst) = (oxm::from_header(body.u32()?)?, oxm::from_header(body.u32()?)?);
@@ -204,16 +212,22 @@ fn encode_action(out: &mut Vec<u8>, action: &Action) -> u16 {
     }
 }
 
-/// `set_field` where the whole field is set, Nicira's `load` where some of its bits are.
+/// `set_field` where the whole field is set, Nicira's `load` where some adjoining bits are, else Nicira's `load` with
+/// a mask. The ToS byte has no number among OpenFlow's fields, and with Nicira's stands for DSCP alone.
 fn encode_set(out: &mut Vec<u8>, field: Field, value: u128, mask: u128) -> u16 {
-    let (offset, n_bits) = (mask.trailing_zeros(), mask.count_ones());
-    let whole = mask == field.spec().full_mask();
-    let contiguous = mask >> offset == (1u128.checked_shl(n_bits).unwrap_or(0)).wrapping_sub(1);
-    if whole || !contiguous || n_bits > 64 {
+    if mask == field.spec().full_mask() && field != Field::NwTos {
         oxm::encode_entry(out, (field, value, mask));
         return 25;
     }
     out.u32(NICIRA);
+    let (offset, n_bits) = (mask.trailing_zeros(), mask.count_ones());
+    let adjoining = (1..=64).contains(&n_bits) && mask >> offset == (1u128 << n_bits) - 1;
+    if !adjoining {
+        out.u16(33);
+        out.zeros(6);
+        oxm::encode_entry(out, (field, value, mask));
+        return 0xffff;
+    }
     out.u16(7);
     out.u16((offset << 6 | (n_bits - 1)) as u16);
     out.u32(oxm::header(field));

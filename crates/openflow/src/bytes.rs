@@ -129,7 +129,7 @@ impl Put for Vec<u8> {
         self.zeros((8 - (self.len() - start) % 8) % 8);
     }
     fn name(&mut self, name: &str, width: usize) {
-        let taken = name.len().min(width - 1);
+        let taken = name.floor_char_boundary(width - 1);
         self.extend_from_slice(&name.as_bytes()[..taken]);
         self.zeros(width - taken);
     }

@@ -12,6 +12,7 @@ pub mod error;
 pub mod fuzz;
 pub mod message;
 pub mod multipart;
+mod names;
 mod oxm;
 pub mod port;
 pub mod text;

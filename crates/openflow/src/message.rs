@@ -490,7 +490,7 @@ fn encode_body(out: &mut Vec<u8>, body: &Body) -> u8 {
             out.u64(*cookie);
             encode_match(out, matching);
             out.zeros(2);
-            out.extend_from_slice(data);
+            put_frame(out, data);
             10
         }
         Body::FlowRemoved(flow) => {
@@ -510,7 +510,7 @@ fn encode_body(out: &mut Vec<u8>, body: &Body) -> u8 {
             out.zeros(8);
             encode_actions(out, actions);
             out.length_at(at, at + 8);
-            out.extend_from_slice(data);
+            put_frame(out, data);
             13
         }
         Body::FlowMod(flow_mod) => {
@@ -536,6 +536,12 @@ fn encode_body(out: &mut Vec<u8>, body: &Body) -> u8 {
             if matches!(body, Body::GetAsyncReply(_)) { 27 } else { 28 }
         }
     }
+}
+
+/// Appends a frame, or as much of it as a message can hold: a segment of 64 KiB leaves no room for the header.
+fn put_frame(out: &mut Vec<u8>, data: &[u8]) {
+    let room = usize::from(u16::MAX).saturating_sub(out.len());
+    out.extend_from_slice(&data[..data.len().min(room)]);
 }
 
 fn encode_flow_removed(out: &mut Vec<u8>, flow: &FlowRemoved) {
@@ -579,26 +585,29 @@ fn encode_flow_mod(out: &mut Vec<u8>, flow_mod: &FlowMod) {
 #[derive(Default)]
 pub struct Framer {
     bytes: Vec<u8>,
+    /// Bytes before it have been given out.
+    start: usize,
 }
 
 impl Framer {
     /// Takes bytes as they came.
     pub fn push(&mut self, bytes: &[u8]) {
+        self.bytes.drain(..self.start);
+        self.start = 0;
         self.bytes.extend_from_slice(bytes);
     }
 
     /// The next whole message; `None` until there is one. A length below a header's is refused and ends the stream.
     pub fn next_message(&mut self) -> Option<Result<Vec<u8>, OfError>> {
-        let header: &[u8; HEADER_LEN] = self.bytes.first_chunk()?;
+        let bytes = &self.bytes[self.start..];
+        let header: &[u8; HEADER_LEN] = bytes.first_chunk()?;
         let length = usize::from(u16::from_be_bytes([header[2], header[3]]));
         if length < HEADER_LEN {
-            self.bytes.clear();
+            self.start = self.bytes.len();
             return Some(Err(OfError::RequestBadLength));
         }
-        if self.bytes.len() < length {
-            return None;
-        }
-        let rest = self.bytes.split_off(length);
-        Some(Ok(std::mem::replace(&mut self.bytes, rest)))
+        let message = bytes.get(..length)?.to_vec();
+        self.start += length;
+        Some(Ok(message))
     }
 }

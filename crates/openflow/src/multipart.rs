@@ -397,9 +397,16 @@ pub(crate) fn encode_port(out: &mut Vec<u8>, port: &PortDesc) {
     out.u32(port.speed_kbps);
 }
 
+/// A name that a zero ends. What is no text becomes question marks, byte by byte, so that it grows no longer.
 fn name(bytes: &[u8]) -> String {
-    let end = bytes.iter().position(|&byte| byte == 0).unwrap_or(bytes.len());
-    String::from_utf8_lossy(&bytes[..end]).into_owned()
+    let last = bytes.len().saturating_sub(1);
+    let end = bytes.iter().position(|&byte| byte == 0).unwrap_or(last).min(last);
+    match std::str::from_utf8(&bytes[..end]) {
+        Ok(name) => name.to_owned(),
+        Err(_) => {
+            bytes[..end].iter().map(|&byte| if byte.is_ascii() { char::from(byte) } else { '?' }).collect()
+        }
+    }
 }
 
 pub(crate) fn decode_port(reader: &mut Reader<'_>) -> Result<PortDesc, OfError> {

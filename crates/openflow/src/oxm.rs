@@ -1,7 +1,7 @@
 //! Matches and fields on the wire (OpenFlow 1.3.5 section 7.2.3), driven by the table of fields.
 
 use heddle_flow::field::{FIELDS, OxmId};
-use heddle_flow::{Field, Match};
+use heddle_flow::{Field, FlowMask, Match};
 
 use crate::bytes::{Put, Reader};
 use crate::error::OfError;
@@ -51,16 +51,26 @@ pub fn decode_entry(reader: &mut Reader<'_>) -> Result<Entry, OfError> {
     if wanted & !spec.full_mask() != 0 {
         return Err(OfError::MatchBadValue);
     }
-    if has_mask && (wanted & !mask != 0 || !spec.maskable && mask & spec.full_mask() != spec.full_mask()) {
+    if wanted & !mask != 0 {
+        return Err(OfError::MatchBadWildcards);
+    }
+    if !spec.maskable && mask & spec.full_mask() != spec.full_mask() {
         return Err(OfError::MatchBadMask);
     }
-    Ok((field, wanted, mask & spec.full_mask()))
+    match field {
+        // Nicira's `ip_tos` is DSCP where it lies in the byte: ECN has a field of its own.
+        Field::NwTos if wanted & 3 != 0 => Err(OfError::MatchBadValue),
+        Field::NwTos => Ok((Field::IpDscp, wanted >> 2, 0x3f)),
+        // Only two bits are ever set, so the others ask nothing.
+        Field::IpFrag => Ok((field, wanted, mask & 3)),
+        _ => Ok((field, wanted, mask & spec.full_mask())),
+    }
 }
 
 /// Writes one field.
 pub fn encode_entry(out: &mut Vec<u8>, (field, wanted, mask): Entry) {
     let Some(id) = oxm_id(field) else { return };
-    let has_mask = mask != field.spec().full_mask();
+    let has_mask = mask != field.spec().full_mask() && (field, mask) != (Field::IpFrag, 3);
     out.u16(id.class);
     out.u8(id.field << 1 | u8::from(has_mask));
     out.u8(id.length * if has_mask { 2 } else { 1 });
@@ -72,7 +82,10 @@ pub fn encode_entry(out: &mut Vec<u8>, (field, wanted, mask): Entry) {
 
 /// The header alone, as Nicira's actions name a field.
 pub fn header(field: Field) -> u32 {
-    let id = field.spec().nxm.or(field.spec().oxm).unwrap_or(OxmId::new(0, 0, 0));
+    let spec = field.spec();
+    // Nicira's input port has 16 bits, which is too narrow to name all of ours.
+    let nxm = spec.nxm.filter(|id| u16::from(id.length) * 8 >= u16::from(spec.bits));
+    let id = nxm.or(spec.oxm).or(spec.nxm).unwrap_or(OxmId::new(0, 0, 0));
     u32::from(id.class) << 16 | u32::from(id.field) << 9 | u32::from(id.length)
 }
 
@@ -127,6 +140,12 @@ pub fn decode_match(reader: &mut Reader<'_>) -> Result<Match, OfError> {
 pub fn entries(matching: &Match) -> Vec<Entry> {
     let mut entries = Vec::new();
     let mut left = *matching.mask();
+    // OpenFlow's fields cannot say everything about a tag: a priority where none is asked for, or part of one.
+    let tci = matching.get(Field::VlanTci);
+    if tci.1 >> 13 != 0 && (tci.1 >> 13 != 7 || !matching.satisfies(Field::VlanPcp)) {
+        entries.push((Field::VlanTci, tci.0, tci.1));
+        write_none(&mut left, Field::VlanTci);
+    }
     let mut order: Vec<Field> = FIELDS.iter().map(|spec| spec.field).collect();
     // What others presuppose comes first; what is a view of the same bits comes after the field it is a view of.
     order.sort_by_key(|field| match field {
@@ -146,14 +165,20 @@ pub fn entries(matching: &Match) -> Vec<Entry> {
             continue;
         }
         entries.push((field, wanted, mask));
-        let word = usize::from(spec.word);
-        if spec.bits > 64 {
-            left.words[word..word + 2].fill(0);
-        } else {
-            left.words[word] &= !((spec.full_mask() as u64) << spec.shift);
-        }
+        write_none(&mut left, field);
     }
     entries
+}
+
+/// Takes a field out of a mask.
+fn write_none(mask: &mut FlowMask, field: Field) {
+    let spec = field.spec();
+    let word = usize::from(spec.word);
+    if spec.bits > 64 {
+        mask.words[word..word + 2].fill(0);
+    } else {
+        mask.words[word] &= !((spec.full_mask() as u64) << spec.shift);
+    }
 }
 
 /// Writes a whole `ofp_match` with its padding.

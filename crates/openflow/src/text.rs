@@ -13,7 +13,8 @@ use heddle_wire::{ethertype, ipproto};
 
 use crate::action::{Action, Instruction};
 use crate::message::FlowMod;
-use crate::port;
+use crate::multipart::FlowStats;
+use crate::{names, port};
 
 /// Why text is not a flow.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -200,10 +201,20 @@ fn parse_tcp_flags(text: &str) -> Result<(u128, u128), TextError> {
 /// If a word is not known, a value does not fit, or a prerequisite is not asked for.
 pub fn parse_match(text: &str) -> Result<Match, TextError> {
     let mut matching = Match::default();
-    for word in text.split([',', ' ']).filter(|word| !word.is_empty()) {
-        parse_match_word(&mut matching, word)?;
-    }
+    parse_match_words(&mut matching, text.split([',', ' ']).filter(|word| !word.is_empty()).collect())?;
     Ok(matching)
+}
+
+/// Reads words in the order of what presupposes what, so that they may be written in any.
+fn parse_match_words(matching: &mut Match, mut words: Vec<&str>) -> Result<(), TextError> {
+    words.sort_by_key(|word| match word.split_once('=').map(|(name, _)| name) {
+        None => 0,
+        Some("dl_type" | "eth_type" | "dl_vlan" | "vlan_vid" | "vlan_tci") => 1,
+        Some("nw_proto" | "ip_proto") => 2,
+        Some("icmp_type" | "icmpv6_type") => 3,
+        Some(_) => 4,
+    });
+    words.into_iter().try_for_each(|word| parse_match_word(matching, word))
 }
 
 fn parse_match_word(matching: &mut Match, word: &str) -> Result<(), TextError> {
@@ -211,42 +222,62 @@ fn parse_match_word(matching: &mut Match, word: &str) -> Result<(), TextError> {
         let Some(&(_, eth_type, proto)) = SHORTHANDS.iter().find(|row| row.0 == word) else {
             return error(format!("\"{word}\" is not a field or protocol"));
         };
-        matching.set(Field::EthType, u128::from(eth_type));
+        ask(matching, Field::EthType, u128::from(eth_type), 0xffff)?;
         if let Some(proto) = proto {
-            matching.set(Field::NwProto, u128::from(proto));
+            ask(matching, Field::NwProto, u128::from(proto), 0xff)?;
         }
         return Ok(());
     };
     match name {
-        "dl_vlan" if value == "0xffff" => matching.set_masked(Field::VlanTci, 0, 0x1fff),
+        "dl_vlan" if value == "0xffff" => ask(matching, Field::VlanVid, 0, 0x1fff)?,
         "dl_vlan" => {
             let vid: u16 = number_in(value)?;
             if vid > 0xfff {
                 return error(format!("dl_vlan={value}: a VLAN id has 12 bits"));
             }
-            matching.set(Field::VlanVid, u128::from(vid | VLAN_PRESENT));
+            ask(matching, Field::VlanVid, u128::from(vid | VLAN_PRESENT), 0x1fff)?;
         }
         "dl_vlan_pcp" => {
             let (pcp, _) = parse_masked(Field::VlanPcp, value)?;
+            ask(matching, Field::VlanPcp, pcp, 7)?;
             let (tci, mask) = matching.get(Field::VlanTci);
-            matching.set_masked(Field::VlanTci, tci | pcp << 13 | 0x1000, mask | 0xf000);
+            if mask & 0x1000 != 0 && tci & 0x1000 == 0 {
+                return error("dl_vlan_pcp needs a tag, and none is asked for");
+            }
+            matching.set_masked(Field::VlanTci, tci | 0x1000, mask | 0x1000);
         }
-        "tp_src" | "tp_dst" => {
-            let field = transport_field(matching, name == "tp_src")?;
+        "nw_tos" | "ip_tos" => {
+            ask(matching, Field::IpDscp, parse_tos(value)?, 0x3f)?;
+            if !matching.satisfies(Field::IpDscp) {
+                return error(format!("{name} needs ip or ipv6 to be asked for"));
+            }
+        }
+        "tp_src" | "tp_dst" | "icmp_type" | "icmp_code" => {
+            let field = transport_field(matching, matches!(name, "tp_src" | "icmp_type"))?;
             let (value, mask) = parse_masked(field, value)?;
-            matching.set_masked(field, value, mask);
+            ask(matching, field, value, mask)?;
         }
         _ => {
-            let Some(field) = Field::by_name(name) else {
+            let Some(field) = names::field(name) else {
                 return error(format!("\"{name}\" is not a field"));
             };
             let (value, mask) = parse_masked(field, value)?;
             if !matching.satisfies(field) {
-                return error(format!("{name} needs its protocol to be asked for before it"));
+                return error(format!("{name} needs its protocol to be asked for"));
             }
-            matching.set_masked(field, value, mask);
+            ask(matching, field, value, mask)?;
         }
     }
+    Ok(())
+}
+
+/// Asks for a value, unless another was asked for before: then nothing could match, or the text is mistaken.
+fn ask(matching: &mut Match, field: Field, value: u128, mask: u128) -> Result<(), TextError> {
+    let before = matching.get(field);
+    if before.1 != 0 && before != (value, mask) {
+        return error(format!("{} is asked for twice", field.spec().name));
+    }
+    matching.set_masked(field, value, mask);
     Ok(())
 }
 
@@ -258,7 +289,15 @@ fn transport_field(matching: &Match, source: bool) -> Result<Field, TextError> {
     };
     match fields.into_iter().find(|&field| matching.satisfies(field)) {
         Some(field) => Ok(field),
-        None => error("tp_src and tp_dst need tcp, udp, sctp or icmp to be asked for before them"),
+        None => error("ports, types and codes need tcp, udp, sctp, icmp or icmp6 to be asked for"),
+    }
+}
+
+/// A type of service byte, whose two bits of ECN are a field of their own.
+fn parse_tos(text: &str) -> Result<u128, TextError> {
+    match parse_number(text)? {
+        tos @ 0..=0xff if tos & 3 == 0 => Ok(tos >> 2),
+        _ => error(format!("{text}: a type of service is a multiple of 4, at most 252")),
     }
 }
 
@@ -309,9 +348,33 @@ fn print_vlan(words: &mut Vec<String>, value: u128, mask: u128) -> bool {
 
 fn print_field(field: Field, value: u128, mask: u128) -> String {
     let spec = field.spec();
-    let name = spec.name;
-    if field == Field::IpFrag {
-        return format!("nw_frag={}", print_frag(value, mask));
+    let name = match field {
+        Field::EthSrc => "dl_src",
+        Field::EthDst => "dl_dst",
+        Field::EthType => "dl_type",
+        Field::TcpSrc | Field::UdpSrc | Field::SctpSrc => "tp_src",
+        Field::TcpDst | Field::UdpDst | Field::SctpDst => "tp_dst",
+        Field::Icmpv6Type => "icmp_type",
+        Field::Icmpv6Code => "icmp_code",
+        Field::TunnelId => "tun_id",
+        _ => spec.name,
+    };
+    match field {
+        Field::IpFrag => return format!("nw_frag={}", print_frag(value, mask)),
+        Field::IpDscp => return format!("nw_tos={}", value << 2),
+        Field::EthType => return format!("{name}={value:#06x}"),
+        Field::VlanTci if mask == 0xffff => return format!("{name}={value:#06x}"),
+        Field::VlanTci => return format!("{name}={value:#06x}/{mask:#06x}"),
+        Field::Ipv6Label if mask == 0xf_ffff => return format!("{name}={value:#07x}"),
+        Field::TcpFlags if mask >> TCP_FLAGS.len() == 0 => {
+            let asked = TCP_FLAGS.iter().enumerate().filter(|(bit, _)| mask >> bit & 1 != 0);
+            let sign = |bit: usize| if value >> bit & 1 != 0 { '+' } else { '-' };
+            return format!(
+                "{name}={}",
+                asked.map(|(bit, flag)| format!("{}{flag}", sign(bit))).collect::<String>()
+            );
+        }
+        _ => {}
     }
     if mask == spec.full_mask() {
         return format!("{name}={}", print_value(field, value));
@@ -372,7 +435,21 @@ pub fn print_action(action: &Action) -> String {
 }
 
 fn print_set(field: Field, value: u128, mask: u128) -> String {
-    let name = field.spec().name;
+    let name = match field {
+        Field::Ipv4Src => "ip_src",
+        Field::Ipv4Dst => "ip_dst",
+        Field::TunnelId => "tun_id",
+        // A part of the byte is written where it lies in it, as only `load` does.
+        Field::NwTos => {
+            let (offset, n_bits) = (mask.trailing_zeros() as u16, mask.count_ones() as u16);
+            return format!(
+                "load:{:#x}->{}",
+                value.checked_shr(offset.into()).unwrap_or(0),
+                print_bits(field, offset, n_bits)
+            );
+        }
+        _ => field.spec().name,
+    };
     if mask == field.spec().full_mask() {
         return format!("set_field:{}->{name}", print_value(field, value));
     }
@@ -428,6 +505,35 @@ pub fn print_flow(flow: &FlowMod) -> String {
     out
 }
 
+/// Writes a flow with its counters, as `ovs-ofctl dump-flows` does.
+pub fn print_stats(flow: &FlowStats) -> String {
+    let fraction = format!(".{:03}", flow.duration_ms % 1000);
+    let fraction = fraction.trim_end_matches('0').trim_end_matches('.');
+    let mut out = format!(
+        " cookie={:#x}, duration={}{fraction}s, table={}, n_packets={}, n_bytes={}, ",
+        flow.cookie,
+        flow.duration_ms / 1000,
+        flow.table_id,
+        flow.packets,
+        flow.bytes
+    );
+    let timeouts = [("idle_timeout", flow.idle_timeout), ("hard_timeout", flow.hard_timeout)];
+    for (name, value) in timeouts.into_iter().filter(|(_, value)| *value != 0) {
+        let _ = write!(out, "{name}={value}, ");
+    }
+    for (_, name) in FLAGS.iter().filter(|(bit, _)| flow.flags & bit != 0) {
+        let _ = write!(out, "{name} ");
+    }
+    let priority = (flow.priority != 0x8000).then(|| format!("priority={}", flow.priority));
+    let matching = Some(print_match(&flow.matching)).filter(|matching| !matching.is_empty());
+    let words: Vec<String> = priority.into_iter().chain(matching).collect();
+    if !words.is_empty() {
+        let _ = write!(out, "{} ", words.join(","));
+    }
+    let _ = write!(out, "actions={}", print_instructions(&flow.instructions));
+    out
+}
+
 const FLAGS: [(u16, &str); 3] = [
     (FlowMod::SEND_REMOVED, "send_flow_rem"),
     (FlowMod::CHECK_OVERLAP, "check_overlap"),
@@ -442,7 +548,7 @@ pub fn parse_flow(text: &str) -> Result<FlowMod, TextError> {
     let Some((head, actions)) = text.split_once("actions=").or_else(|| text.split_once("action=")) else {
         return error("a flow needs actions=");
     };
-    let mut flow = FlowMod::default();
+    let (mut flow, mut words) = (FlowMod::default(), Vec::new());
     for word in head.split([',', ' ']).map(str::trim).filter(|word| !word.is_empty()) {
         match word.split_once('=') {
             Some(("table", value)) => flow.table_id = number_in(value)?,
@@ -452,11 +558,12 @@ pub fn parse_flow(text: &str) -> Result<FlowMod, TextError> {
             Some(("hard_timeout", value)) => flow.hard_timeout = number_in(value)?,
             _ => match FLAGS.iter().find(|(_, name)| *name == word) {
                 Some((bit, _)) => flow.flags |= bit,
-                None => parse_match_word(&mut flow.matching, word)?,
+                None => words.push(word),
             },
         }
     }
-    flow.instructions = parse_instructions(actions.trim())?;
+    parse_match_words(&mut flow.matching, words)?;
+    flow.instructions = instructions_for(&flow.matching, actions.trim())?;
     Ok(flow)
 }
 
@@ -483,6 +590,11 @@ fn split(text: &str) -> Vec<&str> {
 /// # Errors
 /// If an action is not known, or its argument does not fit.
 pub fn parse_instructions(text: &str) -> Result<Vec<Instruction>, TextError> {
+    instructions_for(&Match::default(), text)
+}
+
+/// Reads instructions of a flow that matches so: the old names `mod_tp_dst` and `mod_vlan_vid` depend on it.
+fn instructions_for(matching: &Match, text: &str) -> Result<Vec<Instruction>, TextError> {
     let (mut actions, mut others) = (Vec::new(), Vec::new());
     if text != "drop" {
         for word in split(text) {
@@ -495,8 +607,8 @@ pub fn parse_instructions(text: &str) -> Result<Vec<Instruction>, TextError> {
                     let (value, mask) = parse_masked(Field::Metadata, argument)?;
                     others.push(Instruction::WriteMetadata { value: value as u64, mask: mask as u64 });
                 }
-                "write_actions" => others.push(Instruction::Write(parse_actions(argument)?)),
-                _ => actions.push(parse_action(name, argument)?),
+                "write_actions" => others.push(Instruction::Write(actions_for(matching, argument)?)),
+                _ => push_action(&mut actions, matching, name, argument)?,
             }
         }
     }
@@ -515,11 +627,51 @@ pub fn parse_instructions(text: &str) -> Result<Vec<Instruction>, TextError> {
 /// # Errors
 /// As [`parse_instructions`].
 pub fn parse_actions(text: &str) -> Result<Vec<Action>, TextError> {
-    let read = |word| {
+    actions_for(&Match::default(), text)
+}
+
+fn actions_for(matching: &Match, text: &str) -> Result<Vec<Action>, TextError> {
+    let mut actions = Vec::new();
+    for word in split(text).into_iter().filter(|_| text != "drop") {
         let (name, argument) = name_and_argument(word);
-        parse_action(name, argument)
+        push_action(&mut actions, matching, name, argument)?;
+    }
+    Ok(actions)
+}
+
+/// Reads one action; one that sets a part of a tag pushes the tag first, unless there is one.
+fn push_action(
+    actions: &mut Vec<Action>,
+    matching: &Match,
+    name: &str,
+    argument: &str,
+) -> Result<(), TextError> {
+    let (field, value) = match name {
+        "mod_vlan_vid" => match number_in::<u16>(argument)? {
+            vid @ 0..=0xfff => (Field::VlanVid, u128::from(vid | VLAN_PRESENT)),
+            _ => return error(format!("{name}:{argument}: a VLAN id has 12 bits")),
+        },
+        "mod_vlan_pcp" => (Field::VlanPcp, parse_value(Field::VlanPcp, argument)?),
+        "mod_tp_src" | "mod_tp_dst" => {
+            let field = transport_field(matching, name == "mod_tp_src")?;
+            (field, parse_value(field, argument)?)
+        }
+        "mod_nw_tos" => (Field::IpDscp, parse_tos(argument)?),
+        _ => {
+            actions.push(parse_action(name, argument)?);
+            return Ok(());
+        }
     };
-    if text == "drop" { Ok(Vec::new()) } else { split(text).into_iter().map(read).collect() }
+    let last = actions.iter().rev().find(|action| matches!(action, Action::PushVlan(_) | Action::PopVlan));
+    let tagged = match last {
+        Some(action) => matches!(action, Action::PushVlan(_)),
+        None => matching.satisfies(Field::VlanPcp),
+    };
+    if name.starts_with("mod_vlan") && !tagged {
+        actions.push(Action::PushVlan(ethertype::VLAN));
+    }
+    actions.push(Action::SetField { field, value, mask: field.spec().full_mask() });
+    Ok(())
 }
 
 /// `name:argument` and `name(argument)` alike.
@@ -560,11 +712,19 @@ fn parse_action(name: &str, argument: &str) -> Result<Action, TextError> {
         "mod_dl_dst" => set(Field::EthDst, argument)?,
         "mod_nw_src" => set(Field::Ipv4Src, argument)?,
         "mod_nw_dst" => set(Field::Ipv4Dst, argument)?,
+        "mod_nw_ecn" => set(Field::NwEcn, argument)?,
+        "set_tunnel" | "set_tunnel64" => set(Field::TunnelId, argument)?,
+        "set_mpls_label" => set(Field::MplsLabel, argument)?,
+        "set_mpls_tc" => set(Field::MplsTc, argument)?,
         "set_field" => {
             let Some((value, field)) = argument.rsplit_once("->") else {
                 return error(format!("set_field:{argument}: needs VALUE->FIELD"));
             };
             let field = writable(field.trim_end_matches("[]"))?;
+            if field == Field::NwTos {
+                let (field, value) = (Field::IpDscp, parse_tos(value)?);
+                return Ok(Action::SetField { field, value, mask: field.spec().full_mask() });
+            }
             let (value, mask) = parse_masked(field, value)?;
             Action::SetField { field, value, mask }
         }
@@ -590,7 +750,7 @@ fn output(port: u32) -> Action {
 }
 
 fn writable(name: &str) -> Result<Field, TextError> {
-    match Field::by_name(name) {
+    match names::field(name) {
         Some(field) if field.spec().writable => Ok(field),
         Some(_) => error(format!("{name} cannot be set")),
         None => error(format!("\"{name}\" is not a field")),
@@ -622,7 +782,7 @@ fn parse_bits(text: &str) -> Result<(Field, u16, u16), TextError> {
     let Some((name, bits)) = text.trim().strip_suffix(']').and_then(|text| text.split_once('[')) else {
         return error(format!("\"{text}\" needs bits, as in reg0[0..15]"));
     };
-    let Some(field) = Field::by_name(name) else { return error(format!("\"{name}\" is not a field")) };
+    let Some(field) = names::field(name) else { return error(format!("\"{name}\" is not a field")) };
     let (first, last): (u16, u16) = match bits.split_once("..") {
         None if bits.is_empty() => (0, u16::from(field.spec().bits) - 1),
         None => (number_in(bits)?, number_in(bits)?),
@@ -689,6 +849,13 @@ mod tests {
             "reg0=0x1/0xff,actions=load:5->reg1[0..7],move:reg1[0..7]->reg2[8..15],controller",
             "arp,arp_tpa=10.0.0.1,actions=write_actions(output:3),write_metadata:0x5/0xff,clear_actions",
             "tcp,tcp_flags=+syn-ack,actions=CONTROLLER:128",
+            "vlan_tci=0x0000,actions=FLOOD",
+            "vlan_tci=0x1000/0x1000,actions=FLOOD",
+            "vlan_tci=0x3005/0x3fff,actions=mod_vlan_vid:6,1",
+            "nd_target=fe80::1,icmp_type=135,icmp6,actions=LOCAL",
+            "tp_dst=80,nw_tos=184,tcp,actions=mod_tp_dst:81,mod_nw_tos:32,mod_vlan_pcp:3,1",
+            "actions=move:NXM_OF_ETH_SRC[]->NXM_OF_ETH_DST[],load:0x2->NXM_OF_ETH_SRC[],load:1->NXM_NX_REG0[0..7]",
+            "tun_id=5,actions=set_tunnel:7,IN_PORT",
         ] {
             let flow = parse_flow(text).unwrap_or_else(|error| panic!("{text}: {error}"));
             let printed = print_flow(&flow);
@@ -698,6 +865,36 @@ mod tests {
             let decoded = crate::decode(&bytes).unwrap();
             assert_eq!(decoded.body, crate::Body::FlowMod(flow), "{text}");
         }
+    }
+
+    #[test]
+    fn writes_flows_as_ovs_ofctl_does() {
+        let flow = parse_flow(
+            "priority=5,tcp,dl_dst=02:00:00:00:00:01,nw_tos=184,tp_dst=80,idle_timeout=10,send_flow_rem actions=2",
+        );
+        let flow = flow.unwrap();
+        let mut stats = FlowStats {
+            table_id: 1,
+            duration_ms: 1_230,
+            priority: flow.priority,
+            idle_timeout: flow.idle_timeout,
+            hard_timeout: 0,
+            flags: flow.flags,
+            cookie: 0,
+            packets: 3,
+            bytes: 180,
+            matching: flow.matching,
+            instructions: flow.instructions,
+        };
+        assert_eq!(
+            print_stats(&stats),
+            " cookie=0x0, duration=1.23s, table=1, n_packets=3, n_bytes=180, idle_timeout=10, send_flow_rem \
+             priority=5,tcp,dl_dst=02:00:00:00:00:01,nw_tos=184,tp_dst=80 actions=output:2"
+        );
+        (stats.priority, stats.flags, stats.idle_timeout, stats.duration_ms) = (0x8000, 0, 0, 2_000);
+        (stats.matching, stats.instructions) = (Match::default(), Vec::new());
+        let any = " cookie=0x0, duration=2s, table=1, n_packets=3, n_bytes=180, actions=drop";
+        assert_eq!(print_stats(&stats), any);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The properties of the fuzz targets, on inputs of proptest's choice.
 #![allow(missing_docs)]
 
+use heddle_openflow::{Action, Body, FlowMod, Framer, Instruction, Message, decode};
 use proptest::prelude::*;
 
 proptest! {
@@ -18,5 +19,154 @@ proptest! {
     fn arbitrary_text(text in "[a-z0-9_=,:>\\[\\]().-]{0,60}", tail in "(output:1|drop|normal|)") {
         heddle_openflow::fuzz::flow_text(format!("{text},actions={tail}").as_bytes());
         heddle_openflow::fuzz::flow_text(text.as_bytes());
+    }
+}
+
+/// Words of the syntax, so that random text is often a flow.
+const WORDS: [&str; 40] = [
+    "tcp",
+    "udp6",
+    "icmp6",
+    "arp",
+    "ip",
+    "mpls",
+    "nw_src=10.0.0.0/8",
+    "nw_dst=1.2.3.4/255.0.255.0",
+    "tp_dst=80/0xfff0",
+    "tp_src=7",
+    "dl_vlan=5",
+    "dl_vlan_pcp=3",
+    "vlan_tci=0x0",
+    "vlan_tci=0x3000/0x3000",
+    "vlan_vid=0/0x1000",
+    "vlan_tci=0xffff",
+    "nw_tos=184",
+    "nw_ecn=1",
+    "nw_ttl=64",
+    "nw_frag=first",
+    "nw_frag=not_later",
+    "icmp_type=135",
+    "icmp_code=0",
+    "nd_target=fe80::1",
+    "nd_sll=02:00:00:00:00:01",
+    "arp_op=2",
+    "arp_spa=10.0.0.0/24",
+    "mpls_label=9",
+    "mpls_bos=1",
+    "tcp_flags=+syn-ack",
+    "tcp_flags=0xfff",
+    "reg0=1/3",
+    "xreg1=5",
+    "xxreg2=1::/16",
+    "metadata=1/1",
+    "tun_id=7",
+    "in_port=LOCAL",
+    "dl_dst=01:00:00:00:00:00/01:00:00:00:00:00",
+    "pkt_mark=5",
+    "ipv6_label=5",
+];
+
+/// Actions of the syntax.
+const ACTIONS: [&str; 36] = [
+    "1",
+    "NORMAL",
+    "controller:9",
+    "controller(max_len=7,id=3)",
+    "pop_vlan",
+    "push_vlan:0x88a8",
+    "mod_vlan_vid:5",
+    "mod_vlan_pcp:1",
+    "push_mpls:0x8847",
+    "pop_mpls:0x800",
+    "dec_ttl",
+    "mod_nw_ttl:3",
+    "set_mpls_ttl:4",
+    "dec_mpls_ttl",
+    "set_queue:1",
+    "group:7",
+    "set_field:5/0x5->reg1",
+    "set_field:0/0->reg1",
+    "set_field:4->nw_tos",
+    "load:3->NXM_OF_IP_TOS[2..3]",
+    "load:0x12->NXM_OF_VLAN_TCI[0..11]",
+    "load:1->NXM_NX_REG0[31]",
+    "mod_nw_tos:8",
+    "set_field:fe80::1->ipv6_dst",
+    "set_field:fe80::/64->ipv6_src",
+    "set_field:1->tun_id",
+    "note:01.02.03",
+    "move:in_port[]->reg3[]",
+    "move:NXM_OF_ETH_SRC[0..3]->xreg0[60..63]",
+    "resubmit(,3)",
+    "resubmit:IN_PORT",
+    "resubmit(5,6)",
+    "goto_table:3",
+    "clear_actions",
+    "write_actions(2,set_field:1->reg0)",
+    "write_metadata:1/3",
+];
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2000))]
+    /// A flow keeps its meaning through text and through the wire.
+    #[test]
+    fn flows_survive_text_and_wire(
+        words in proptest::collection::vec(proptest::sample::select(&WORDS[..]), 0..6),
+        actions in proptest::collection::vec(proptest::sample::select(&ACTIONS[..]), 0..5),
+    ) {
+        let line = format!("{} actions={}", words.join(","), actions.join(","));
+        heddle_openflow::fuzz::flow_text(line.as_bytes());
+        if let Ok(flow) = heddle_openflow::text::parse_flow(&line) {
+            let message = Message { xid: 1, body: Body::FlowMod(flow.clone()) };
+            let decoded = decode(&message.encode());
+            let Ok(Message { body: Body::FlowMod(mut back), .. }) = decoded else { panic!("{line}: {decoded:?}") };
+            unpad_notes(&mut back);
+            prop_assert_eq!(back, flow, "{}", line);
+        }
+    }
+
+    /// A good flow with some bytes changed is refused or keeps its meaning.
+    #[test]
+    fn damaged_flows_are_refused_or_survive(
+        words in proptest::collection::vec(proptest::sample::select(&WORDS[..]), 0..4),
+        actions in proptest::collection::vec(proptest::sample::select(&ACTIONS[..]), 0..4),
+        damage in proptest::collection::vec((8usize..400, any::<u8>()), 1..4),
+    ) {
+        let line = format!("{} actions={}", words.join(","), actions.join(","));
+        if let Ok(flow) = heddle_openflow::text::parse_flow(&line) {
+            let mut bytes = Message { xid: 1, body: Body::FlowMod(flow) }.encode();
+            for (at, byte) in damage {
+                let length = bytes.len();
+                bytes[8 + at % (length - 8)] = byte;
+            }
+            heddle_openflow::fuzz::message(&bytes);
+        }
+    }
+
+    /// A stream is cut into the same messages wherever it was broken.
+    #[test]
+    fn framing_does_not_depend_on_pieces(
+        bodies in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 0..40), 0..8), piece in 1usize..50,
+    ) {
+        let echo = |body: &Vec<u8>| Message { xid: 3, body: Body::EchoRequest(body.clone()) }.encode();
+        let stream: Vec<u8> = bodies.iter().flat_map(echo).collect();
+        let (mut framer, mut cut) = (Framer::default(), Vec::new());
+        for piece in stream.chunks(piece) {
+            framer.push(piece);
+            cut.extend(std::iter::from_fn(|| framer.next_message()).map(|message| message.expect("framed")));
+        }
+        prop_assert_eq!(cut, bodies.iter().map(echo).collect::<Vec<_>>());
+    }
+}
+
+/// A note's length is not on the wire: it comes back with its padding.
+fn unpad_notes(flow: &mut FlowMod) {
+    for instruction in &mut flow.instructions {
+        let (Instruction::Apply(actions) | Instruction::Write(actions)) = instruction else { continue };
+        for action in actions {
+            if let Action::Note(bytes) = action {
+                bytes.truncate(3);
+            }
+        }
     }
 }

@@ -1,0 +1,50 @@
+//! What an app is.
+
+use heddle_openflow::Body;
+
+/// A switch that has finished its handshake.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Switch {
+    /// Its datapath id; only one connection at a time has it.
+    pub datapath_id: u64,
+    /// Its tables.
+    pub tables: u8,
+    /// What it can, as its features reply said.
+    pub capabilities: u32,
+}
+
+/// A message for a switch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outgoing {
+    /// Which switch; one that is not connected gets nothing.
+    pub datapath_id: u64,
+    /// What to say.
+    pub body: Body,
+}
+
+impl Outgoing {
+    /// A message for this switch.
+    pub fn to(datapath_id: u64, body: Body) -> Self {
+        Self { datapath_id, body }
+    }
+}
+
+/// A program that decides what switches do.
+///
+/// One value serves all switches, so that it may decide across them. Handlers see what came and the time in
+/// milliseconds, of any origin but never going back. They must bound what they keep, since packets fill it.
+pub trait App: Send {
+    /// A switch has finished its handshake.
+    fn connected(&mut self, switch: &Switch, now_ms: u64) -> Vec<Outgoing> {
+        let _ = (switch, now_ms);
+        Vec::new()
+    }
+
+    /// A message came that the core does not answer by itself.
+    fn received(&mut self, switch: &Switch, body: &Body, now_ms: u64) -> Vec<Outgoing>;
+
+    /// A switch has gone.
+    fn disconnected(&mut self, switch: &Switch) {
+        let _ = switch;
+    }
+}

@@ -1,0 +1,183 @@
+//! A switch that learns where addresses are, by flows of exact source and destination.
+//!
+//! A miss sends the frame here. Its source is learned; where its destination is known, a flow for exactly this input
+//! port, VLAN, source and destination is added and the frame sent on, else the frame is flooded. The flow names the
+//! source, so that every new source is seen here once. When an address moves, flows towards it are deleted, as a flow
+//! in use would never time out. Addresses are kept for each VLAN apart.
+
+use std::collections::HashMap;
+
+use heddle_flow::{Field, Match};
+use heddle_openflow::message::{Command, NO_BUFFER};
+use heddle_openflow::{Action, Body, FlowMod, Instruction, port};
+
+use super::mac_table::MacTable;
+use crate::app::{App, Outgoing, Switch};
+
+/// Priority of the learned flows; the table-miss flow has 0.
+const PRIORITY: u16 = 10;
+/// `OFPVID_PRESENT`.
+const VID_PRESENT: u16 = 0x1000;
+/// `OFPPS_LINK_DOWN`.
+const LINK_DOWN: u32 = 1;
+/// `OFPPR_DELETE`.
+const PORT_DELETED: u8 = 1;
+
+/// VLAN, as OXM's `vlan_vid` has it, and Ethernet address.
+type Station = (u16, [u8; 6]);
+
+/// The app.
+pub struct LearningSwitch {
+    tables: HashMap<u64, MacTable<Station>>,
+    idle_timeout: u16,
+    max_addresses: usize,
+    age_ms: u64,
+}
+
+impl Default for LearningSwitch {
+    fn default() -> Self {
+        Self::new(60, 16_384)
+    }
+}
+
+impl LearningSwitch {
+    /// Gives flows this idle timeout, in seconds, and keeps at most so many addresses for each switch.
+    pub fn new(idle_timeout: u16, max_addresses: usize) -> Self {
+        Self { tables: HashMap::new(), idle_timeout, max_addresses, age_ms: 300_000 }
+    }
+
+    fn packet_in(
+        &mut self,
+        dpid: u64,
+        in_port: u32,
+        total_len: u16,
+        data: &[u8],
+        now_ms: u64,
+    ) -> Vec<Outgoing> {
+        let Some(frame) = Frame::parse(data).filter(|frame| !frame.is_link_local()) else {
+            return Vec::new();
+        };
+        let (max, age) = (self.max_addresses, self.age_ms);
+        let table = self.tables.entry(dpid).or_insert_with(|| MacTable::new(max, age, now_ms));
+        let mut out = Vec::new();
+        if !is_group(frame.src) && table.learn((frame.vid, frame.src), in_port, now_ms).is_some() {
+            out.push(Outgoing::to(dpid, forget(frame.vid, frame.src)));
+        }
+        let to = if is_group(frame.dst) { None } else { table.port((frame.vid, frame.dst), now_ms) };
+        if to == Some(in_port) {
+            return out; // The destination has heard it on its own link.
+        }
+        if let Some(to) = to {
+            out.push(Outgoing::to(dpid, self.flow(in_port, &frame, to)));
+        }
+        // A frame that was cut short cannot be sent on.
+        if usize::from(total_len) <= data.len() {
+            let actions = vec![output(to.unwrap_or(port::FLOOD))];
+            let data = data.to_vec();
+            out.push(Outgoing::to(dpid, Body::PacketOut { buffer_id: NO_BUFFER, in_port, actions, data }));
+        }
+        out
+    }
+
+    fn flow(&self, in_port: u32, frame: &Frame, to: u32) -> Body {
+        let mut matching = station(Field::EthDst, frame.vid, frame.dst);
+        matching.set(Field::InPort, u128::from(in_port));
+        matching.set(Field::EthSrc, number(frame.src));
+        Body::FlowMod(FlowMod {
+            idle_timeout: self.idle_timeout,
+            priority: PRIORITY,
+            matching,
+            instructions: vec![Instruction::Apply(vec![output(to)])],
+            ..FlowMod::default()
+        })
+    }
+}
+
+impl App for LearningSwitch {
+    fn connected(&mut self, switch: &Switch, now_ms: u64) -> Vec<Outgoing> {
+        let table = MacTable::new(self.max_addresses, self.age_ms, now_ms);
+        self.tables.insert(switch.datapath_id, table);
+        let miss = FlowMod {
+            priority: 0,
+            instructions: vec![Instruction::Apply(vec![output(port::CONTROLLER)])],
+            ..FlowMod::default()
+        };
+        vec![Outgoing::to(switch.datapath_id, Body::FlowMod(miss))]
+    }
+
+    fn received(&mut self, switch: &Switch, body: &Body, now_ms: u64) -> Vec<Outgoing> {
+        let dpid = switch.datapath_id;
+        match body {
+            Body::PacketIn { matching, total_len, data, .. } => {
+                self.packet_in(dpid, matching.key().in_port(), *total_len, data, now_ms)
+            }
+            Body::PortStatus(reason, desc) if *reason == PORT_DELETED || desc.state & LINK_DOWN != 0 => {
+                if let Some(table) = self.tables.get_mut(&dpid) {
+                    table.forget_port(desc.number);
+                }
+                let delete = FlowMod { out_port: desc.number, ..deletion(Match::default()) };
+                vec![Outgoing::to(dpid, Body::FlowMod(delete))]
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    fn disconnected(&mut self, switch: &Switch) {
+        self.tables.remove(&switch.datapath_id);
+    }
+}
+
+/// What of a frame is looked at.
+struct Frame {
+    dst: [u8; 6],
+    src: [u8; 6],
+    vid: u16,
+}
+
+impl Frame {
+    fn parse(data: &[u8]) -> Option<Self> {
+        let (&dst, rest) = data.split_first_chunk()?;
+        let (&src, rest) = rest.split_first_chunk()?;
+        let (&kind, rest) = rest.split_first_chunk()?;
+        let tagged = matches!(u16::from_be_bytes(kind), 0x8100 | 0x88a8);
+        let vid = match rest.first_chunk() {
+            Some(&tci) if tagged => u16::from_be_bytes(tci) & 0xfff | VID_PRESENT,
+            _ => 0,
+        };
+        Some(Self { dst, src, vid })
+    }
+
+    /// Whether bridges must not forward it (IEEE 802.1Q section 8.6.3): LLDP, spanning tree, LACP.
+    fn is_link_local(&self) -> bool {
+        self.dst[..5] == [0x01, 0x80, 0xc2, 0, 0] && self.dst[5] < 0x10
+    }
+}
+
+fn is_group(address: [u8; 6]) -> bool {
+    address[0] & 1 != 0
+}
+
+fn number(address: [u8; 6]) -> u128 {
+    address.iter().fold(0, |number, &byte| number << 8 | u128::from(byte))
+}
+
+fn output(port: u32) -> Action {
+    Action::Output { port, max_len: if port == port::CONTROLLER { u16::MAX } else { 0 } }
+}
+
+/// What goes to, or comes from, an address in a VLAN, or outside any.
+fn station(field: Field, vid: u16, address: [u8; 6]) -> Match {
+    let mut matching = Match::default();
+    matching.set(Field::VlanVid, u128::from(vid));
+    matching.set(field, number(address));
+    matching
+}
+
+fn deletion(matching: Match) -> FlowMod {
+    FlowMod { command: Command::Delete, matching, ..FlowMod::default() }
+}
+
+/// Deletes the flows towards an address that has moved.
+fn forget(vid: u16, address: [u8; 6]) -> Body {
+    Body::FlowMod(deletion(station(Field::EthDst, vid, address)))
+}

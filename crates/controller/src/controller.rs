@@ -1,0 +1,225 @@
+//! The controller: its connections, and the apps that program the switches behind them.
+
+use std::collections::{BTreeMap, HashMap};
+
+use heddle_openflow::OfError;
+
+use crate::app::{App, Outgoing, Switch};
+use crate::session::{CloseReason, Notice, Session};
+
+/// A connection, numbered in the order of arrival and never reused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ConnectionId(pub u64);
+
+/// Something an operator may want to read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// A switch has finished its handshake.
+    Connected(ConnectionId, Switch),
+    /// A switch reports that it refused a message of ours.
+    PeerError {
+        /// Whose connection.
+        connection: ConnectionId,
+        /// Type and code.
+        number: (u16, u16),
+        /// The message's id.
+        xid: u32,
+    },
+    /// A message of a switch was refused.
+    Refused(ConnectionId, OfError),
+    /// The controller ended a connection.
+    Closed(ConnectionId, CloseReason),
+}
+
+impl std::fmt::Display for Event {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Connected(id, switch) => {
+                write!(f, "connection {}: switch {:016x} is connected", id.0, switch.datapath_id)
+            }
+            Self::PeerError { connection, number, xid } => {
+                write!(f, "connection {}: the switch refused message {xid:#x}: ", connection.0)?;
+                match OfError::ALL.iter().find(|error| error.number() == *number) {
+                    Some(error) => f.write_str(error.name()),
+                    None => write!(f, "error type {} code {}", number.0, number.1),
+                }
+            }
+            Self::Refused(id, error) => write!(f, "connection {}: refused with {}", id.0, error.name()),
+            Self::Closed(id, reason) => write!(f, "connection {}: closed: {reason:?}", id.0),
+        }
+    }
+}
+
+/// What a call wants done.
+#[derive(Debug, Default)]
+pub struct Output {
+    /// Bytes to write, at most one entry for each connection. A connection whose peer does not read is the caller's
+    /// to bound: it closes it and says [`Controller::disconnected`].
+    pub sends: Vec<(ConnectionId, Vec<u8>)>,
+    /// Connections to close, after their bytes are written. The controller has forgotten them.
+    pub closes: Vec<ConnectionId>,
+    /// What to log.
+    pub events: Vec<Event>,
+}
+
+/// Connections and apps.
+///
+/// A call does work in proportion to the bytes given to it, save [`Controller::tick`], which looks at each connection.
+pub struct Controller {
+    apps: Vec<Box<dyn App>>,
+    sessions: BTreeMap<ConnectionId, Session>,
+    switches: HashMap<u64, ConnectionId>,
+    next: u64,
+    max_connections: usize,
+}
+
+impl Controller {
+    /// Connections that are held at once, unless [`Controller::with_max_connections`] says otherwise.
+    pub const MAX_CONNECTIONS: usize = 4096;
+
+    /// A controller that runs these apps; each sees every message, in this order.
+    pub fn new(apps: Vec<Box<dyn App>>) -> Self {
+        Self {
+            apps,
+            sessions: BTreeMap::new(),
+            switches: HashMap::new(),
+            next: 0,
+            max_connections: Self::MAX_CONNECTIONS,
+        }
+    }
+
+    /// Holds at most so many connections.
+    #[must_use]
+    pub fn with_max_connections(mut self, max_connections: usize) -> Self {
+        self.max_connections = max_connections;
+        self
+    }
+
+    /// A connection came. `None` if there are too many: the caller closes it.
+    pub fn accept(&mut self, now_ms: u64) -> Option<(ConnectionId, Output)> {
+        if self.sessions.len() >= self.max_connections {
+            return None;
+        }
+        let id = ConnectionId(self.next);
+        self.next += 1;
+        self.sessions.insert(id, Session::new(now_ms));
+        let mut output = Output::default();
+        self.collect(id, &mut output);
+        Some((id, output))
+    }
+
+    /// Bytes came on a connection; those of one that is over are ignored.
+    pub fn receive(&mut self, id: ConnectionId, bytes: &[u8], now_ms: u64) -> Output {
+        let mut output = Output::default();
+        let mut notices = Vec::new();
+        if let Some(session) = self.sessions.get_mut(&id) {
+            session.receive(bytes, now_ms, &mut notices);
+        }
+        self.act(id, notices, now_ms, &mut output);
+        output
+    }
+
+    /// The peer closed a connection, or the caller gave it up.
+    pub fn disconnected(&mut self, id: ConnectionId) {
+        if let Some(session) = self.sessions.remove(&id)
+            && let Some(switch) = session.switch()
+            && self.switches.get(&switch.datapath_id) == Some(&id)
+        {
+            self.switches.remove(&switch.datapath_id);
+            for app in &mut self.apps {
+                app.disconnected(&switch);
+            }
+        }
+    }
+
+    /// Probes silent switches and gives up on dead ones.
+    pub fn tick(&mut self, now_ms: u64) -> Output {
+        let mut output = Output::default();
+        let due: Vec<ConnectionId> = self
+            .sessions
+            .iter()
+            .filter(|(_, session)| session.deadline() <= now_ms)
+            .map(|(&id, _)| id)
+            .collect();
+        for id in due {
+            let mut notices = Vec::new();
+            if let Some(session) = self.sessions.get_mut(&id) {
+                session.tick(now_ms, &mut notices);
+            }
+            self.act(id, notices, now_ms, &mut output);
+        }
+        output
+    }
+
+    /// When [`Controller::tick`] is next wanted.
+    pub fn deadline(&self) -> Option<u64> {
+        self.sessions.values().map(Session::deadline).min()
+    }
+
+    /// The switches that are connected.
+    pub fn switches(&self) -> impl Iterator<Item = Switch> + '_ {
+        self.sessions.values().filter_map(Session::switch)
+    }
+
+    fn act(&mut self, id: ConnectionId, notices: Vec<Notice>, now_ms: u64, output: &mut Output) {
+        for notice in notices {
+            match notice {
+                Notice::Ready(switch) => self.ready(id, switch, now_ms, output),
+                Notice::Message(body) => {
+                    if let Some(switch) = self.sessions.get(&id).and_then(Session::switch) {
+                        self.run(output, |app| app.received(&switch, &body, now_ms));
+                    }
+                }
+                Notice::PeerError { number, xid } => {
+                    output.events.push(Event::PeerError { connection: id, number, xid });
+                }
+                Notice::Refused(error) => output.events.push(Event::Refused(id, error)),
+                Notice::Close(reason) => self.close(id, reason, output),
+            }
+        }
+        self.collect(id, output);
+    }
+
+    fn ready(&mut self, id: ConnectionId, switch: Switch, now_ms: u64, output: &mut Output) {
+        // A switch that lost its connection may be back before the old one is seen to be dead: the newer one counts.
+        if let Some(&old) = self.switches.get(&switch.datapath_id) {
+            self.close(old, CloseReason::Replaced, output);
+        }
+        self.switches.insert(switch.datapath_id, id);
+        output.events.push(Event::Connected(id, switch));
+        self.run(output, |app| app.connected(&switch, now_ms));
+    }
+
+    fn run(&mut self, output: &mut Output, mut handler: impl FnMut(&mut dyn App) -> Vec<Outgoing>) {
+        let outgoing: Vec<Outgoing> = self.apps.iter_mut().flat_map(|app| handler(app.as_mut())).collect();
+        for Outgoing { datapath_id, body } in outgoing {
+            let Some(&to) = self.switches.get(&datapath_id) else { continue };
+            if let Some(session) = self.sessions.get_mut(&to) {
+                session.send(body);
+            }
+            self.collect(to, output);
+        }
+    }
+
+    fn close(&mut self, id: ConnectionId, reason: CloseReason, output: &mut Output) {
+        self.collect(id, output);
+        self.disconnected(id);
+        output.closes.push(id);
+        output.events.push(Event::Closed(id, reason));
+    }
+
+    /// Moves what a session wrote to the output.
+    fn collect(&mut self, id: ConnectionId, output: &mut Output) {
+        let Some(session) = self.sessions.get_mut(&id).filter(|session| !session.out.is_empty()) else {
+            return;
+        };
+        let bytes = std::mem::take(&mut session.out);
+        match output.sends.iter_mut().find(|(to, _)| *to == id) {
+            Some((_, sent)) => sent.extend(bytes),
+            None => output.sends.push((id, bytes)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
