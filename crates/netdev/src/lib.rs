@@ -9,12 +9,23 @@
 //! process: it never carries a packet, translation walks through it), `tap` (lab hosts, internal ports), `packet`
 //! (existing kernel interfaces).
 
+mod counters;
+pub mod dummy;
+pub mod memory;
+pub mod patch;
 pub mod pool;
+mod sys;
+pub mod tap;
 
 use std::os::fd::RawFd;
 
 use heddle_wire::packet::{Checksum, GsoType, Offload, Packet};
+
+pub use dummy::{Dummy, DummyHandle};
+pub use memory::{Memory, Order};
+pub use patch::Patch;
 pub use pool::PacketPool;
+pub use tap::Tap;
 
 /// What a device's transmit side takes over from the switch.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
