@@ -8,6 +8,7 @@
 pub mod client;
 pub mod protocol;
 mod reaper;
+pub mod shell;
 pub mod supervisor;
 mod switch_child;
 pub mod topology;
