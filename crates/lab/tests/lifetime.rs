@@ -2,6 +2,8 @@
 //! supervisor, watcher and switch. What must hold is that hosts reach each other, that a dead switch is
 //! replaced, and that a dead supervisor leaves nothing.
 
+#![allow(clippy::unwrap_used)] // a test without the harness, which the lint does not recognise
+
 use std::fs::{self, File};
 use std::io::{IoSlice, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
