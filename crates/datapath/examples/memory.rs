@@ -12,7 +12,7 @@ use std::time::Instant;
 
 use heddle_datapath::{Action, Decision, Engine, Translation, Translator, Usage};
 use heddle_flow::{Field, FlowKey, FlowMask, PacketKey, extract};
-use heddle_netdev::{Memory, Netdev};
+use heddle_netdev::{Memory, Netdev, Order};
 use heddle_wire::Packet;
 
 const ROUNDS: usize = 5;
@@ -85,8 +85,13 @@ fn extraction(frames: &[Vec<u8>], hash: bool) -> f64 {
 
 fn engine(flows: usize, counters: &Arc<Counters>) -> Engine<Connections> {
     let mut engine = Engine::new(Connections(Arc::clone(counters)), 7);
-    let source: Arc<dyn Netdev> = Arc::new(Memory::new("source", frames(flows), 42));
-    let sink: Arc<dyn Netdev> = Arc::new(Memory::new("sink", Vec::new(), 1));
+    let source: Arc<dyn Netdev> = {
+        let templates = frames(flows).iter().map(|frame| Packet::from_frame(frame)).collect();
+        Arc::new(
+            Memory::generator("source", templates, Order::Random(42), u64::MAX).expect("there are templates"),
+        )
+    };
+    let sink: Arc<dyn Netdev> = Arc::new(Memory::sink("sink").expect("an eventfd is to be had"));
     for (number, netdev) in [(1, &source), (2, &sink)] {
         engine.add_port(number, netdev).expect("memory devices give queues");
     }

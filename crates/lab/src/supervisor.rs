@@ -54,9 +54,9 @@ pub fn run() -> io::Result<()> {
         Ok(lab) => lab,
         Err(message) => return starter.send(&Progress::Failed(message), &[]),
     };
-    starter.send(&Progress::Ready, &[])?;
     let (stop, stopped) = mpsc::channel();
     serve(&lab, stop.clone())?;
+    starter.send(&Progress::Ready, &[])?;
     if !lab.launch.detached {
         std::thread::spawn(move || {
             // Anything but silence from the starter, its death above all, ends a lab in the foreground.

@@ -1,76 +1,155 @@
-//! A device in memory: frames are put in and taken out by hand. For tests, and for bridges without a network.
+//! The `dummy` device: frames go in and come out by hand.
+//!
+//! Most tests of the switch run on it, since it needs no privileges and loses nothing by chance: a
+//! [`DummyHandle`] plays the wire. It behaves as a device of the kernel does where the switch can tell: an eventfd
+//! wakes the poll thread, received frames land in buffers from the thread's pool, both directions are bounded, and
+//! a forged offload header is refused. The locks are held for a few instructions; speed is the `memory` device's.
 
 use std::collections::VecDeque;
-use std::os::fd::{AsRawFd, RawFd};
+use std::io;
+use std::os::fd::RawFd;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
-use heddle_wire::Packet;
-use nix::sys::eventfd::{EfdFlags, EventFd};
+use heddle_wire::packet::Packet;
+use heddle_wire::vnet;
 
-use crate::counters::{Counters, statistics};
+use crate::counters::{Refusal, RxCounters, TxCounters, TxRegistry, lock, wire_sums};
+use crate::sys::event::Event;
 use crate::{LinkState, Netdev, NetdevError, Offloads, PacketPool, RxQueue, Statistics, TxQueue};
 
-/// Frames kept in each direction; further ones are dropped and counted.
-const CAPACITY: usize = 4096;
+/// Frames that may wait in one direction.
+pub const QUEUE_LIMIT: usize = 4096;
 
-#[derive(Debug)]
 struct Shared {
-    incoming: Mutex<VecDeque<Packet>>,
+    arriving: Mutex<VecDeque<Packet>>,
     sent: Mutex<VecDeque<Packet>>,
-    ready: EventFd,
-    up: AtomicBool,
-    rx: Counters,
-    tx: Counters,
+    event: Event,
+    admin_up: AtomicBool,
+    carrier: AtomicBool,
+    rx: RxCounters,
+    /// What the handle refuses or drops before the receive queue sees it; guarded by `arriving`.
+    wire: RxCounters,
+    tx: TxRegistry,
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// The device.
-#[derive(Debug)]
+/// A device in memory. Made up and with carrier; see [`Dummy::handle`].
 pub struct Dummy {
     name: String,
+    mac: Option<[u8; 6]>,
+    mtu: u32,
     offloads: Offloads,
-    shared: Arc<Shared>,
     taken: AtomicBool,
+    shared: Arc<Shared>,
 }
 
+/// The far side of a [`Dummy`]: puts frames on its wire and takes off what the switch sent.
+#[derive(Clone)]
+pub struct DummyHandle(Arc<Shared>);
+
 impl Dummy {
-    /// A device that is up, and takes over what `offloads` says.
+    /// A device without an address or offloads, with an MTU of 1500.
     ///
     /// # Errors
     /// If the system gives no eventfd.
-    pub fn new(name: &str, offloads: Offloads) -> Result<Self, NetdevError> {
-        let ready = EventFd::from_flags(EfdFlags::EFD_NONBLOCK | EfdFlags::EFD_CLOEXEC).map_err(|error| {
-            NetdevError::System { device: name.to_owned(), operation: "eventfd", source: error.into() }
-        })?;
+    pub fn new(name: &str) -> Result<Self, NetdevError> {
+        let event = Event::new().map_err(|source| system(name, "eventfd", source))?;
         let shared = Shared {
-            incoming: Mutex::default(),
+            arriving: Mutex::default(),
             sent: Mutex::default(),
-            ready,
-            up: AtomicBool::new(true),
-            rx: Counters::default(),
-            tx: Counters::default(),
+            event,
+            admin_up: AtomicBool::new(true),
+            carrier: AtomicBool::new(true),
+            rx: RxCounters::default(),
+            wire: RxCounters::default(),
+            tx: TxRegistry::default(),
         };
-        Ok(Self { name: name.to_owned(), offloads, shared: Arc::new(shared), taken: AtomicBool::new(false) })
+        Ok(Self {
+            name: name.to_owned(),
+            mac: None,
+            mtu: 1500,
+            offloads: Offloads::default(),
+            taken: AtomicBool::new(false),
+            shared: Arc::new(shared),
+        })
     }
 
-    /// Lets a frame arrive; false if there is no room.
+    /// The device with this Ethernet address.
+    pub fn with_mac(mut self, mac: [u8; 6]) -> Self {
+        self.mac = Some(mac);
+        self
+    }
+
+    /// The device with this MTU.
+    pub fn with_mtu(mut self, mtu: u32) -> Self {
+        self.mtu = mtu;
+        self
+    }
+
+    /// The device with these offloads.
+    pub fn with_offloads(mut self, offloads: Offloads) -> Self {
+        self.offloads = offloads;
+        self
+    }
+
+    /// The far side of the device; every handle of one device is the same side.
+    pub fn handle(&self) -> DummyHandle {
+        DummyHandle(Arc::clone(&self.shared))
+    }
+}
+
+pub(crate) fn system(device: &str, operation: &'static str, source: io::Error) -> NetdevError {
+    NetdevError::System { device: device.to_owned(), operation, source }
+}
+
+impl DummyHandle {
+    /// Lets a frame arrive at the switch; false, and counted as dropped, if the device is down, or
+    /// [`QUEUE_LIMIT`] frames are waiting already.
     pub fn inject(&self, packet: Packet) -> bool {
-        let mut incoming = lock(&self.shared.incoming);
-        if incoming.len() >= CAPACITY {
+        let shared = &*self.0;
+        let mut arriving = lock(&shared.arriving);
+        let up = shared.admin_up.load(Ordering::Relaxed) && shared.carrier.load(Ordering::Relaxed);
+        if !up || arriving.len() >= QUEUE_LIMIT {
+            shared.wire.dropped(packet.wire_packets());
             return false;
         }
-        incoming.push_back(packet);
-        let _ = self.shared.ready.write(1);
+        arriving.push_back(packet);
+        if arriving.len() == 1 {
+            shared.event.signal();
+        }
         true
     }
 
-    /// Takes the frames that were sent since the last time.
+    /// Lets a frame arrive with a virtio-net header, as TAP and AF_PACKET deliver it; false if it was dropped, or
+    /// refused because the header is not what the frame itself says.
+    pub fn inject_with_header(&self, header: &[u8], frame: &[u8]) -> bool {
+        match vnet::parse(header, frame) {
+            Ok(offload) => {
+                let mut packet = Packet::from_frame(frame);
+                packet.offload = offload;
+                self.inject(packet)
+            }
+            Err(error) => {
+                let _writer = lock(&self.0.arriving);
+                self.0.wire.refused(Refusal::Vnet(error));
+                false
+            }
+        }
+    }
+
+    /// Takes off what the switch sent since the last call, in order.
     pub fn sent(&self) -> Vec<Packet> {
-        lock(&self.shared.sent).drain(..).collect()
+        lock(&self.0.sent).drain(..).collect()
+    }
+
+    /// Sets whether the device has carrier.
+    pub fn set_carrier(&self, carrier: bool) {
+        self.0.carrier.store(carrier, Ordering::Relaxed);
+    }
+
+    /// Frames that wait for the switch.
+    pub fn waiting(&self) -> usize {
+        lock(&self.0.arriving).len()
     }
 }
 
@@ -78,90 +157,189 @@ impl Netdev for Dummy {
     fn name(&self) -> &str {
         &self.name
     }
+
     fn kind(&self) -> &'static str {
         "dummy"
     }
+
     fn mac(&self) -> Option<[u8; 6]> {
-        None
+        self.mac
     }
+
     fn mtu(&self) -> u32 {
-        1500
+        self.mtu
     }
+
     fn link_state(&self) -> LinkState {
-        let up = self.shared.up.load(Ordering::Relaxed);
-        LinkState { admin_up: up, carrier: up }
+        LinkState {
+            admin_up: self.shared.admin_up.load(Ordering::Relaxed),
+            carrier: self.shared.carrier.load(Ordering::Relaxed),
+        }
     }
+
     fn set_admin_up(&self, up: bool) -> Result<(), NetdevError> {
-        self.shared.up.store(up, Ordering::Relaxed);
+        self.shared.admin_up.store(up, Ordering::Relaxed);
         Ok(())
     }
+
     fn offloads(&self) -> Offloads {
         self.offloads
     }
+
     fn statistics(&self) -> Statistics {
-        statistics(&self.shared.rx, &self.shared.tx)
+        let mut statistics = Statistics::default();
+        self.shared.rx.merge(&mut statistics);
+        self.shared.wire.merge(&mut statistics);
+        self.shared.tx.merge(&mut statistics);
+        statistics
     }
+
     fn take_rx_queues(&self) -> Vec<Box<dyn RxQueue>> {
         if self.taken.swap(true, Ordering::Relaxed) {
             return Vec::new();
         }
-        vec![Box::new(Rx(Arc::clone(&self.shared)))]
+        vec![Box::new(DummyRx(Arc::clone(&self.shared)))]
     }
+
     fn open_tx_queue(&self) -> Result<Box<dyn TxQueue>, NetdevError> {
-        Ok(Box::new(Tx(Arc::clone(&self.shared))))
+        Ok(Box::new(DummyTx { shared: Arc::clone(&self.shared), counters: self.shared.tx.open() }))
     }
 }
 
-struct Rx(Arc<Shared>);
+struct DummyRx(Arc<Shared>);
 
-impl RxQueue for Rx {
+impl RxQueue for DummyRx {
     fn readiness(&self) -> Option<RawFd> {
-        use std::os::fd::AsFd;
-        Some(self.0.ready.as_fd().as_raw_fd())
+        Some(self.0.event.raw())
     }
 
     fn receive(&mut self, pool: &mut PacketPool, batch: &mut Vec<Packet>, max: usize) -> usize {
-        let _ = self.0.ready.read();
-        let mut incoming = lock(&self.0.incoming);
-        let count = incoming.len().min(max);
-        let mut received = 0;
-        for packet in incoming.drain(..count) {
-            // Frames travel in pool buffers, as those of any device do.
+        let shared = &*self.0;
+        let before = batch.len();
+        let mut arriving = lock(&shared.arriving);
+        for _ in 0..max {
+            let Some(packet) = arriving.pop_front() else { break };
             let Some(mut buffer) = pool.take() else {
-                self.0.rx.dropped(1);
+                shared.rx.dropped(packet.wire_packets());
                 continue;
             };
-            if !self.0.up.load(Ordering::Relaxed) || !buffer.copy_from(&packet) {
-                self.0.rx.dropped(1);
+            if buffer.copy_from(&packet) {
+                batch.push(buffer);
+            } else {
+                shared.rx.refused(Refusal::Oversize);
                 pool.give(buffer);
-                continue;
             }
-            self.0.rx.packet(&buffer);
-            batch.push(buffer);
-            received += 1;
         }
-        if !incoming.is_empty() {
-            let _ = self.0.ready.write(1);
+        if arriving.is_empty() {
+            shared.event.clear();
         }
-        received
+        drop(arriving);
+        shared.rx.received(&batch[before..]);
+        batch.len() - before
     }
 }
 
-struct Tx(Arc<Shared>);
+struct DummyTx {
+    shared: Arc<Shared>,
+    counters: Arc<TxCounters>,
+}
 
-impl TxQueue for Tx {
+impl TxQueue for DummyTx {
     fn send(&mut self, pool: &mut PacketPool, batch: &mut Vec<Packet>) {
-        let mut sent = lock(&self.0.sent);
+        let mut sent = lock(&self.shared.sent);
+        let up = self.shared.admin_up.load(Ordering::Relaxed);
         for packet in batch.drain(..) {
-            if sent.len() < CAPACITY {
-                self.0.tx.packet(&packet);
-                let mut copy = Packet::with_capacity(packet.len());
-                copy.copy_from(&packet);
+            if up && sent.len() < QUEUE_LIMIT {
+                let (packets, bytes) = wire_sums(std::slice::from_ref(&packet));
+                let mut copy = Packet::from_frame(packet.data());
+                copy.offload = packet.offload;
                 sent.push_back(copy);
+                self.counters.sent(packets, bytes);
             } else {
-                self.0.tx.dropped(1);
+                self.counters.dropped(packet.wire_packets());
             }
             pool.give(packet);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn frame(last: u8) -> Packet {
+        let mut bytes = [0; 60];
+        bytes[59] = last;
+        Packet::from_frame(&bytes)
+    }
+
+    #[test]
+    fn injected_frames_arrive_in_order_and_are_counted() {
+        let dummy = Dummy::new("d0").unwrap();
+        let handle = dummy.handle();
+        let mut queues = dummy.take_rx_queues();
+        assert!(dummy.take_rx_queues().is_empty());
+        assert!((0..3).all(|last| handle.inject(frame(last))));
+        let (mut pool, mut batch) = (PacketPool::new(8), Vec::new());
+        assert_eq!(queues[0].receive(&mut pool, &mut batch, 2), 2);
+        assert_eq!(queues[0].receive(&mut pool, &mut batch, 2), 1);
+        assert_eq!(queues[0].receive(&mut pool, &mut batch, 2), 0);
+        assert_eq!(batch.iter().map(|packet| packet.data()[59]).collect::<Vec<_>>(), [0, 1, 2]);
+        assert_eq!((dummy.statistics().rx_packets, dummy.statistics().rx_bytes), (3, 180));
+    }
+
+    #[test]
+    fn the_descriptor_is_readable_exactly_while_frames_wait() {
+        let dummy = Dummy::new("d0").unwrap();
+        let mut queues = dummy.take_rx_queues();
+        let (mut pool, mut batch) = (PacketPool::new(8), Vec::new());
+        let readable = || dummy.shared.event.is_signalled();
+        assert!(!readable());
+        dummy.handle().inject(frame(0));
+        dummy.handle().inject(frame(1));
+        assert!(readable());
+        queues[0].receive(&mut pool, &mut batch, 1);
+        assert!(readable());
+        queues[0].receive(&mut pool, &mut batch, 1);
+        assert!(!readable());
+    }
+
+    #[test]
+    fn what_the_switch_sends_is_seen_and_its_buffers_return() {
+        let dummy = Dummy::new("d0").unwrap();
+        let (mut pool, handle) = (PacketPool::new(1), dummy.handle());
+        let mut queue = dummy.open_tx_queue().unwrap();
+        let mut packet = pool.take().unwrap();
+        packet.fill(&[7; 60]);
+        queue.send(&mut pool, &mut vec![packet]);
+        assert_eq!((handle.sent().len(), handle.sent().len(), pool.available()), (1, 0, 1));
+        assert_eq!(dummy.statistics().tx_packets, 1);
+    }
+
+    #[test]
+    fn both_directions_are_bounded_and_a_device_that_is_down_passes_nothing() {
+        let dummy = Dummy::new("d0").unwrap();
+        let (mut pool, handle) = (PacketPool::new(1), dummy.handle());
+        assert_eq!((0..5000).filter(|_| handle.inject(frame(0))).count(), QUEUE_LIMIT);
+        let mut queue = dummy.open_tx_queue().unwrap();
+        queue.send(&mut pool, &mut (0..5000).map(|_| frame(0)).collect());
+        assert_eq!(handle.sent().len(), QUEUE_LIMIT);
+        dummy.set_admin_up(false).unwrap();
+        assert!(!handle.inject(frame(0)));
+        queue.send(&mut pool, &mut vec![frame(0)]);
+        let statistics = dummy.statistics();
+        assert_eq!((statistics.rx_dropped, statistics.tx_dropped), (905, 905));
+    }
+
+    #[test]
+    fn a_spent_pool_drops_and_a_forged_header_is_refused() {
+        let dummy = Dummy::new("d0").unwrap();
+        let (mut pool, handle, mut batch) = (PacketPool::new(1), dummy.handle(), Vec::new());
+        let mut queues = dummy.take_rx_queues();
+        assert!(handle.inject(frame(0)) && handle.inject(frame(1)));
+        assert_eq!(queues[0].receive(&mut pool, &mut batch, 8), 1);
+        assert!(!handle.inject_with_header(&[1, 0, 0, 0, 0, 0, 255, 255, 16, 0, 0, 0], &[0; 60]));
+        let statistics = dummy.statistics();
+        assert_eq!((statistics.rx_dropped, statistics.rx_errors), (1, 1));
     }
 }

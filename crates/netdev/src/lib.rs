@@ -5,21 +5,27 @@
 //! each device it may send to, so no lock is taken per packet. *Receive* and *transmit* are meant from the
 //! switch's side everywhere in this crate.
 //!
-//! One file a provider: `dummy` (tests, bridges without a network), `memory` (generator and sink for benchmarks).
-#![forbid(unsafe_code)]
+//! One folder a provider: `dummy` (tests, trace), `memory` (simulator, benchmarks), `patch` (between bridges of one
+//! process: it never carries a packet, translation walks through it), `tap` (lab hosts, internal ports), `packet`
+//! (existing kernel interfaces).
 
 mod counters;
 pub mod dummy;
 pub mod memory;
+pub mod patch;
 pub mod pool;
+mod sys;
+pub mod tap;
 
 use std::os::fd::RawFd;
 
 use heddle_wire::packet::{Checksum, GsoType, Offload, Packet};
 
-pub use dummy::Dummy;
-pub use memory::Memory;
+pub use dummy::{Dummy, DummyHandle};
+pub use memory::{Memory, Order};
+pub use patch::Patch;
 pub use pool::PacketPool;
+pub use tap::Tap;
 
 /// What a device's transmit side takes over from the switch.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

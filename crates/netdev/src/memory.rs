@@ -1,27 +1,99 @@
-//! A generator and sink in memory: traffic without a kernel, for the simulator and for benchmarks of the datapath alone.
+//! The `memory` device: a generator that hands out prepared frames, and a sink that counts them.
+//!
+//! Benchmarks and the simulator run on it: it costs one copy of the frame into a pool buffer, which is what any
+//! device does to memory, and no system call. The dice are seeded, so a run can be repeated packet by packet.
+//! While frames are left to hand out the device's descriptor is readable, so a poll thread drives it unchanged.
 
 use std::os::fd::RawFd;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use heddle_wire::Packet;
+use heddle_wire::packet::Packet;
 
-use crate::counters::{Counters, statistics};
+use crate::counters::{RxCounters, TxCounters, TxRegistry, wire_sums};
+use crate::dummy::system;
+use crate::sys::event::Event;
 use crate::{LinkState, Netdev, NetdevError, Offloads, PacketPool, RxQueue, Statistics, TxQueue};
 
-/// A device that receives prepared frames in an order drawn from a seed, and counts and forgets what is sent to it.
+/// In which order a generator hands out its templates.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// One after the other, over and over.
+    Sequential,
+    /// Each drawn at random, with the seed.
+    Random(u64),
+}
+
+struct Shared {
+    admin_up: AtomicBool,
+    /// Frames that may be handed out, counted since the device was made.
+    allowed: AtomicU64,
+    event: Event,
+    rx: RxCounters,
+    tx: TxRegistry,
+}
+
+/// A device that makes frames, or takes them, as fast as memory allows.
 pub struct Memory {
     name: String,
-    frames: Mutex<Option<Vec<Vec<u8>>>>,
-    seed: u64,
-    rx: Arc<Counters>,
-    tx: Arc<Counters>,
+    generator: Option<Generator>,
+    taken: AtomicBool,
+    shared: Arc<Shared>,
+}
+
+#[derive(Clone)]
+struct Generator {
+    templates: Arc<[Packet]>,
+    order: Order,
 }
 
 impl Memory {
-    /// A device that receives `frames` without end; none makes it a sink alone.
-    pub fn new(name: &str, frames: Vec<Vec<u8>>, seed: u64) -> Self {
-        let frames = Mutex::new((!frames.is_empty()).then_some(frames));
-        Self { name: name.to_owned(), frames, seed: seed | 1, rx: Arc::default(), tx: Arc::default() }
+    /// A device that hands out copies of `templates`, `count` in all, and swallows what it is sent.
+    ///
+    /// # Errors
+    /// If there is no template, or the system gives no eventfd.
+    pub fn generator(
+        name: &str,
+        templates: Vec<Packet>,
+        order: Order,
+        count: u64,
+    ) -> Result<Self, NetdevError> {
+        if templates.is_empty() {
+            let reason = "a generator needs at least one template".to_owned();
+            return Err(NetdevError::Invalid { device: name.to_owned(), reason });
+        }
+        let memory = Self::new(name, Some(Generator { templates: templates.into(), order }))?;
+        memory.allow(count);
+        Ok(memory)
+    }
+
+    /// A device that only swallows what it is sent.
+    ///
+    /// # Errors
+    /// If the system gives no eventfd.
+    pub fn sink(name: &str) -> Result<Self, NetdevError> {
+        Self::new(name, None)
+    }
+
+    fn new(name: &str, generator: Option<Generator>) -> Result<Self, NetdevError> {
+        let shared = Shared {
+            admin_up: AtomicBool::new(true),
+            allowed: AtomicU64::new(0),
+            event: Event::new().map_err(|source| system(name, "eventfd", source))?,
+            rx: RxCounters::default(),
+            tx: TxRegistry::default(),
+        };
+        let taken = AtomicBool::new(false);
+        Ok(Self { name: name.to_owned(), generator, taken, shared: Arc::new(shared) })
+    }
+
+    /// Lets the generator hand out `count` frames more.
+    pub fn allow(&self, count: u64) {
+        if count != 0 {
+            let more = |allowed: u64| Some(allowed.saturating_add(count));
+            let _ = self.shared.allowed.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more);
+            self.shared.event.signal();
+        }
     }
 }
 
@@ -29,78 +101,186 @@ impl Netdev for Memory {
     fn name(&self) -> &str {
         &self.name
     }
+
     fn kind(&self) -> &'static str {
         "memory"
     }
+
     fn mac(&self) -> Option<[u8; 6]> {
         None
     }
+
     fn mtu(&self) -> u32 {
-        1500
+        65_535
     }
+
     fn link_state(&self) -> LinkState {
-        LinkState { admin_up: true, carrier: true }
+        LinkState { admin_up: self.shared.admin_up.load(Ordering::Relaxed), carrier: true }
     }
+
     fn set_admin_up(&self, up: bool) -> Result<(), NetdevError> {
+        self.shared.admin_up.store(up, Ordering::Relaxed);
         if up {
-            return Ok(());
+            self.shared.event.signal();
         }
-        let reason = "a memory device cannot be taken down; remove the port instead".to_owned();
-        Err(NetdevError::Invalid { device: self.name.clone(), reason })
+        Ok(())
     }
+
     fn offloads(&self) -> Offloads {
         Offloads { checksum: true, tso4: true, tso6: true, uso: true }
     }
+
     fn statistics(&self) -> Statistics {
-        statistics(&self.rx, &self.tx)
+        let mut statistics = Statistics::default();
+        self.shared.rx.merge(&mut statistics);
+        self.shared.tx.merge(&mut statistics);
+        statistics
     }
+
     fn take_rx_queues(&self) -> Vec<Box<dyn RxQueue>> {
-        let frames = self.frames.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let generator = |frames| Generator { frames, state: self.seed, counters: Arc::clone(&self.rx) };
-        frames.map(generator).into_iter().map(|queue| Box::new(queue) as Box<dyn RxQueue>).collect()
+        let Some(generator) = self.generator.clone() else { return Vec::new() };
+        if self.taken.swap(true, Ordering::Relaxed) {
+            return Vec::new();
+        }
+        let seed = if let Order::Random(seed) = generator.order { seed } else { 0 };
+        let shared = Arc::clone(&self.shared);
+        vec![Box::new(GeneratorRx { generator, shared, handed: 0, next: 0, state: seed })]
     }
+
     fn open_tx_queue(&self) -> Result<Box<dyn TxQueue>, NetdevError> {
-        Ok(Box::new(Sink { counters: Arc::clone(&self.tx) }))
+        Ok(Box::new(Sink { shared: Arc::clone(&self.shared), counters: self.shared.tx.open() }))
     }
 }
 
-struct Generator {
-    frames: Vec<Vec<u8>>,
+struct GeneratorRx {
+    generator: Generator,
+    shared: Arc<Shared>,
+    handed: u64,
+    next: usize,
     state: u64,
-    counters: Arc<Counters>,
 }
 
-impl RxQueue for Generator {
+impl GeneratorRx {
+    #[inline]
+    fn choose(&mut self) -> usize {
+        let count = self.generator.templates.len();
+        if let Order::Random(_) = self.generator.order {
+            // SplitMix64, whose high bits scaled by `count` give an even choice without a division.
+            self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+            let mut mixed = self.state;
+            mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+            mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+            mixed ^= mixed >> 31;
+            return ((u128::from(mixed) * count as u128) >> 64) as usize;
+        }
+        let chosen = self.next;
+        self.next = if chosen + 1 == count { 0 } else { chosen + 1 };
+        chosen
+    }
+
+    /// Lets the poll thread sleep, unless frames were allowed meanwhile.
+    fn rest(&self) {
+        self.shared.event.clear();
+        let left = self.shared.allowed.load(Ordering::Relaxed) > self.handed;
+        if left && self.shared.admin_up.load(Ordering::Relaxed) {
+            self.shared.event.signal();
+        }
+    }
+}
+
+impl RxQueue for GeneratorRx {
     fn readiness(&self) -> Option<RawFd> {
-        None
+        Some(self.shared.event.raw())
     }
 
     fn receive(&mut self, pool: &mut PacketPool, batch: &mut Vec<Packet>, max: usize) -> usize {
         let before = batch.len();
-        for _ in 0..max {
+        let left = self.shared.allowed.load(Ordering::Relaxed) - self.handed;
+        if left == 0 || !self.shared.admin_up.load(Ordering::Relaxed) {
+            self.rest();
+            return 0;
+        }
+        for _ in 0..left.min(max as u64) {
             let Some(mut packet) = pool.take() else { break };
-            // xorshift64: enough to defeat the prefetcher, cheap enough not to be measured.
-            self.state ^= self.state << 13;
-            self.state ^= self.state >> 7;
-            self.state ^= self.state << 17;
-            let index = ((u128::from(self.state) * self.frames.len() as u128) >> 64) as usize;
-            packet.fill(&self.frames[index]);
-            self.counters.packet(&packet);
+            let chosen = self.choose();
+            packet.copy_from(&self.generator.templates[chosen]);
             batch.push(packet);
         }
+        self.handed += (batch.len() - before) as u64;
+        self.shared.rx.received(&batch[before..]);
         batch.len() - before
     }
 }
 
 struct Sink {
-    counters: Arc<Counters>,
+    shared: Arc<Shared>,
+    counters: Arc<TxCounters>,
 }
 
 impl TxQueue for Sink {
+    #[inline]
     fn send(&mut self, pool: &mut PacketPool, batch: &mut Vec<Packet>) {
-        for packet in batch.drain(..) {
-            self.counters.packet(&packet);
-            pool.give(packet);
+        let (packets, bytes) = wire_sums(batch);
+        if self.shared.admin_up.load(Ordering::Relaxed) {
+            self.counters.sent(packets, bytes);
+        } else {
+            self.counters.dropped(packets);
         }
+        batch.drain(..).for_each(|packet| pool.give(packet));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn templates() -> Vec<Packet> {
+        (0..5).map(|last| Packet::from_frame(&[last; 60])).collect()
+    }
+
+    fn draw(order: Order, count: u64) -> (Vec<u8>, Memory) {
+        let memory = Memory::generator("m0", templates(), order, count).unwrap();
+        let mut queue = memory.take_rx_queues().remove(0);
+        let (mut pool, mut drawn) = (PacketPool::new(4), Vec::new());
+        let mut batch = Vec::new();
+        while queue.receive(&mut pool, &mut batch, 32) != 0 {
+            drawn.extend(batch.iter().map(|packet| packet.data()[0]));
+            batch.drain(..).for_each(|packet| pool.give(packet));
+        }
+        (drawn, memory)
+    }
+
+    #[test]
+    fn a_generator_hands_out_exactly_what_is_allowed() {
+        let (drawn, memory) = draw(Order::Sequential, 12);
+        assert_eq!(drawn, [0, 1, 2, 3, 4, 0, 1, 2, 3, 4, 0, 1]);
+        assert_eq!((memory.statistics().rx_packets, memory.statistics().rx_bytes), (12, 720));
+        assert!(!memory.shared.event.is_signalled());
+        memory.allow(1);
+        assert!(memory.shared.event.is_signalled());
+    }
+
+    #[test]
+    fn random_choice_repeats_with_its_seed_and_reaches_every_template() {
+        let (first, _) = draw(Order::Random(7), 1000);
+        assert_eq!(first, draw(Order::Random(7), 1000).0);
+        assert_ne!(first, draw(Order::Random(8), 1000).0);
+        assert!((0..5).all(|last| first.iter().filter(|&&drawn| drawn == last).count() > 150));
+    }
+
+    #[test]
+    fn a_sink_counts_and_recycles() {
+        let memory = Memory::sink("m1").unwrap();
+        assert!(memory.take_rx_queues().is_empty());
+        let mut pool = PacketPool::new(2);
+        let mut batch: Vec<Packet> = (0..2).filter_map(|_| pool.take()).collect();
+        batch.iter_mut().for_each(|packet| assert!(packet.fill(&[0; 100])));
+        memory.open_tx_queue().unwrap().send(&mut pool, &mut batch);
+        assert_eq!((pool.available(), memory.statistics().tx_bytes), (2, 200));
+    }
+
+    #[test]
+    fn a_generator_without_templates_is_refused() {
+        assert!(Memory::generator("m0", Vec::new(), Order::Sequential, 1).is_err());
     }
 }

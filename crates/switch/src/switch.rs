@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use heddle_datapath::{Clock, Datapath, Engine};
 use heddle_flow::{FlowKey, PacketKey};
-use heddle_netdev::{Dummy, Netdev, NetdevError, Offloads};
+use heddle_netdev::{Dummy, DummyHandle, Netdev, NetdevError};
 use heddle_openflow::message::FlowRemoved;
 use heddle_openflow::multipart::PortStats;
 use heddle_openflow::{Action, FlowMod, OfError, port};
@@ -190,7 +190,7 @@ pub struct Switch {
     datapath: Datapath<Pipeline>,
     clock: Clock,
     bridges: BTreeMap<String, Arc<ManagedBridge>>,
-    dummies: BTreeMap<String, Arc<Dummy>>,
+    dummies: BTreeMap<String, DummyHandle>,
 }
 
 impl Switch {
@@ -223,7 +223,7 @@ impl Switch {
     }
 
     /// The dummy device of this name, to put frames in and take them out.
-    pub fn dummy(&self, name: &str) -> Option<&Arc<Dummy>> {
+    pub fn dummy(&self, name: &str) -> Option<&DummyHandle> {
         self.dummies.get(name)
     }
 
@@ -310,9 +310,9 @@ impl Switch {
                 Attachment::Patch { bridge: peer_bridge.clone(), port: peer_port.clone() }
             }
             _ => {
-                let dummy = Arc::new(Dummy::new(&config.name, Offloads::default())?);
-                self.dummies.insert(config.name.clone(), Arc::clone(&dummy));
-                self.attach(bridge, config.ofport, dummy, &counters)?
+                let dummy = Dummy::new(&config.name)?;
+                self.dummies.insert(config.name.clone(), dummy.handle());
+                self.attach(bridge, config.ofport, Arc::new(dummy), &counters)?
             }
         };
         let mac = (bridge.datapath_id << 8 | u64::from(config.ofport)).to_be_bytes();

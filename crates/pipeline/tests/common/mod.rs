@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, sync_channel};
 
 use heddle_datapath::Engine;
-use heddle_netdev::{Dummy, Netdev, Offloads};
+use heddle_netdev::{Dummy, DummyHandle, Netdev, Offloads};
 use heddle_openflow::text::parse_flow;
 use heddle_pipeline::table::PortCounters;
 use heddle_pipeline::{Attachment, Bridge, Flow, Network, PacketIn, Pipeline, Place, Port};
@@ -15,7 +15,7 @@ use heddle_wire::Packet;
 pub struct World {
     pub network: Arc<Network>,
     pub engine: Engine<Pipeline>,
-    pub devices: HashMap<String, Arc<Dummy>>,
+    pub devices: HashMap<String, DummyHandle>,
     pub now_ms: u64,
     punted: HashMap<String, Receiver<PacketIn>>,
 }
@@ -50,17 +50,16 @@ impl World {
     }
 
     /// A port with a dummy device, named `BRIDGE-ethN`.
-    pub fn device(&mut self, bridge: &Arc<Bridge>, number: u32, offloads: Offloads) -> Arc<Dummy> {
+    pub fn device(&mut self, bridge: &Arc<Bridge>, number: u32, offloads: Offloads) {
         let name = format!("{}-eth{number}", bridge.name);
-        let device = Arc::new(Dummy::new(&name, offloads).expect("an eventfd is to be had"));
+        let device = Dummy::new(&name).expect("an eventfd is to be had").with_offloads(offloads);
+        self.devices.insert(name.clone(), device.handle());
         let datapath_port = self.network.allocate_port();
         let counters = Self::port(bridge, number, name.clone(), Attachment::Device(datapath_port));
         let place = Place { bridge: Arc::clone(bridge), port: number, counters };
         self.network.attach(datapath_port, place);
-        let netdev: Arc<dyn Netdev> = Arc::clone(&device) as _;
+        let netdev: Arc<dyn Netdev> = Arc::new(device);
         self.engine.add_port(datapath_port, &netdev).expect("a dummy gives queues");
-        self.devices.insert(name, Arc::clone(&device));
-        device
     }
 
     pub fn patch(&mut self, a: (&Bridge, u32), b: (&Bridge, u32)) {

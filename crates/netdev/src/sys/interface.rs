@@ -1,0 +1,30 @@
+//! Questions to the kernel about an interface. They are asked through a socket, because the
+//! socket's network namespace is the one in which the name is looked up.
+
+use std::io;
+use std::os::fd::{BorrowedFd, OwnedFd};
+
+use super::{ifreq, ioctl_ifreq, own};
+
+/// A socket to ask through, in the caller's network namespace.
+pub fn control_socket() -> io::Result<OwnedFd> {
+    // SAFETY: the call takes no memory.
+    own(unsafe { libc::socket(libc::AF_UNIX, libc::SOCK_DGRAM | libc::SOCK_CLOEXEC, 0) })
+}
+
+/// The interface's Ethernet address. `fd` may also be a TAP's descriptor, which ignores the name.
+pub fn mac(fd: BorrowedFd<'_>, name: &str) -> io::Result<[u8; 6]> {
+    let mut request = ifreq(name)?;
+    ioctl_ifreq(fd, libc::SIOCGIFHWADDR, &mut request)?;
+    // SAFETY: the kernel has written the address; all members of the union are plain memory.
+    let data = unsafe { request.ifr_ifru.ifru_hwaddr }.sa_data;
+    Ok(std::array::from_fn(|at| data[at] as u8))
+}
+
+/// The interface's MTU.
+pub fn mtu(fd: BorrowedFd<'_>, name: &str) -> io::Result<u32> {
+    let mut request = ifreq(name)?;
+    ioctl_ifreq(fd, libc::SIOCGIFMTU, &mut request)?;
+    // SAFETY: the kernel has written the MTU; all members of the union are plain memory.
+    Ok(unsafe { request.ifr_ifru.ifru_mtu } as u32)
+}

@@ -1,0 +1,309 @@
+//! The `tap` device: a network interface of a lab host, or of this host, whose other end is a descriptor.
+//!
+//! The interface may live in another network namespace and its descriptor may have come over a Unix socket, so
+//! nothing here looks the interface up by name: the descriptor is all there is. Frames cross with the virtio-net
+//! header, so that 64 KiB segments and unfinished checksums pass whole. A frame is read straight into a pool
+//! buffer, its header beside it. Whoever owns the interface may write any header; each is checked against its frame.
+
+use std::fs::{File, OpenOptions};
+use std::io::{ErrorKind, IoSlice, IoSliceMut, Read, Write};
+use std::os::fd::{AsFd, OwnedFd, RawFd};
+use std::os::unix::fs::OpenOptionsExt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use heddle_wire::packet::{MAX_FRAME, Packet};
+use heddle_wire::vnet;
+
+use crate::counters::{Refusal, RxCounters, TxCounters, TxRegistry};
+use crate::dummy::system;
+use crate::sys::event::Watch;
+use crate::sys::{interface, tun};
+use crate::{LinkState, Netdev, NetdevError, Offloads, PacketPool, RxQueue, Statistics, TxQueue};
+
+const ETHERNET_HEADER: usize = 14;
+
+struct Shared {
+    file: File,
+    admin_up: AtomicBool,
+    /// The interface was deleted under the descriptor.
+    gone: AtomicBool,
+    rx: RxCounters,
+    tx: TxRegistry,
+}
+
+/// A TAP interface, held by its descriptor. Made up; the interface goes when the last descriptor is closed.
+pub struct Tap {
+    name: String,
+    mac: Option<[u8; 6]>,
+    mtu: u32,
+    offloads: Offloads,
+    taken: AtomicBool,
+    shared: Arc<Shared>,
+}
+
+impl Tap {
+    /// Makes an interface called `name` in the caller's network namespace. It is left administratively down in
+    /// the kernel, for its user to configure. Needs CAP_NET_ADMIN there and access to `/dev/net/tun`.
+    ///
+    /// # Errors
+    /// If the name does not fit, or the system refuses.
+    pub fn create(name: &str) -> Result<Self, NetdevError> {
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .custom_flags(libc::O_NONBLOCK | libc::O_CLOEXEC)
+            .open("/dev/net/tun")
+            .map_err(|source| system(name, "opening /dev/net/tun", source))?;
+        tun::attach(file.as_fd(), name).map_err(|source| system(name, "TUNSETIFF", source))?;
+        let query = |source| system(name, "reading the interface", source);
+        let mac = interface::mac(file.as_fd(), name).map_err(query)?;
+        let socket = interface::control_socket().map_err(query)?;
+        let mtu = interface::mtu(socket.as_fd(), name).map_err(query)?;
+        Self::from_fd(OwnedFd::from(file), name, Some(mac), mtu)
+    }
+
+    /// Takes over a TAP descriptor made elsewhere; `name`, `mac` and `mtu` are what its maker says. The
+    /// descriptor's non-blocking mode, header size and offloads are set again, which changes nothing for a
+    /// descriptor that a previous switch used.
+    ///
+    /// # Errors
+    /// If the descriptor is not that of a TAP interface with a virtio-net header and without packet
+    /// information, or the system refuses.
+    pub fn from_fd(fd: OwnedFd, name: &str, mac: Option<[u8; 6]>, mtu: u32) -> Result<Self, NetdevError> {
+        let flags = tun::flags(fd.as_fd()).map_err(|source| system(name, "TUNGETIFF", source))?;
+        if !flags.is_usable() {
+            let reason = "the descriptor is not a TAP's with IFF_NO_PI and IFF_VNET_HDR".to_owned();
+            return Err(NetdevError::Invalid { device: name.to_owned(), reason });
+        }
+        tun::set_nonblocking(fd.as_fd()).map_err(|source| system(name, "O_NONBLOCK", source))?;
+        tun::set_header(fd.as_fd(), vnet::HEADER_LEN)
+            .map_err(|source| system(name, "TUNSETVNETHDRSZ", source))?;
+        let uso = tun::set_offloads(fd.as_fd()).map_err(|source| system(name, "TUNSETOFFLOAD", source))?;
+        let shared = Shared {
+            file: File::from(fd),
+            admin_up: AtomicBool::new(true),
+            gone: AtomicBool::new(false),
+            rx: RxCounters::default(),
+            tx: TxRegistry::default(),
+        };
+        let offloads = Offloads { checksum: true, tso4: true, tso6: true, uso };
+        let taken = AtomicBool::new(false);
+        Ok(Self { name: name.to_owned(), mac, mtu, offloads, taken, shared: Arc::new(shared) })
+    }
+
+    /// How many received frames were refused, by reason; every reason is listed.
+    pub fn refusals(&self) -> Vec<(&'static str, u64)> {
+        self.shared.rx.refusals()
+    }
+
+    /// The descriptor, to be handed on or duplicated.
+    pub fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
+        self.shared.file.as_fd()
+    }
+}
+
+impl Netdev for Tap {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn kind(&self) -> &'static str {
+        "tap"
+    }
+
+    fn mac(&self) -> Option<[u8; 6]> {
+        self.mac
+    }
+
+    fn mtu(&self) -> u32 {
+        self.mtu
+    }
+
+    fn link_state(&self) -> LinkState {
+        LinkState {
+            admin_up: self.shared.admin_up.load(Ordering::Relaxed),
+            carrier: !self.shared.gone.load(Ordering::Relaxed),
+        }
+    }
+
+    /// The interface's owner sees the carrier follow; kernels before 5.0 cannot show it, and only drop.
+    fn set_admin_up(&self, up: bool) -> Result<(), NetdevError> {
+        self.shared.admin_up.store(up, Ordering::Relaxed);
+        match tun::set_carrier(self.shared.file.as_fd(), up) {
+            Err(error) if !matches!(error.raw_os_error(), Some(libc::EINVAL | libc::ENOTTY)) => {
+                Err(system(&self.name, "TUNSETCARRIER", error))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn offloads(&self) -> Offloads {
+        self.offloads
+    }
+
+    fn statistics(&self) -> Statistics {
+        let mut statistics = Statistics::default();
+        self.shared.rx.merge(&mut statistics);
+        self.shared.tx.merge(&mut statistics);
+        statistics
+    }
+
+    /// None, too, if the system gives no descriptor to wait on.
+    fn take_rx_queues(&self) -> Vec<Box<dyn RxQueue>> {
+        if self.taken.swap(true, Ordering::Relaxed) {
+            return Vec::new();
+        }
+        let Ok(watch) = Watch::new(self.shared.file.as_fd()) else {
+            self.taken.store(false, Ordering::Relaxed);
+            return Vec::new();
+        };
+        vec![Box::new(TapRx { shared: Arc::clone(&self.shared), watch, header: [0; vnet::HEADER_LEN] })]
+    }
+
+    fn open_tx_queue(&self) -> Result<Box<dyn TxQueue>, NetdevError> {
+        Ok(Box::new(TapTx { shared: Arc::clone(&self.shared), counters: self.shared.tx.open() }))
+    }
+}
+
+struct TapRx {
+    shared: Arc<Shared>,
+    /// What poll threads wait on. A TAP whose interface was deleted reports an error for ever, and a descriptor
+    /// that another process holds too stays in every epoll set it was ever in; a set of our own cures both.
+    watch: Watch,
+    header: [u8; vnet::HEADER_LEN],
+}
+
+/// What one read found.
+enum Found {
+    Frame,
+    Refused(Refusal),
+    Nothing,
+}
+
+impl TapRx {
+    #[inline]
+    fn read(&mut self, packet: &mut Packet) -> Found {
+        let room = packet.receive_room();
+        let most = room.len();
+        let mut parts = [IoSliceMut::new(&mut self.header), IoSliceMut::new(room)];
+        let length = match (&self.shared.file).read_vectored(&mut parts) {
+            Ok(length) => length,
+            Err(error) => return self.failed(&error),
+        };
+        let Some(length) = length.checked_sub(vnet::HEADER_LEN).filter(|&len| len >= ETHERNET_HEADER) else {
+            return Found::Refused(Refusal::Runt);
+        };
+        // A read that fills its buffer may have cut the frame's end off, and does not say so.
+        if length >= most {
+            return Found::Refused(Refusal::Oversize);
+        }
+        packet.received(length);
+        match vnet::parse(&self.header, packet.data()) {
+            Ok(offload) => {
+                packet.offload = offload;
+                Found::Frame
+            }
+            Err(error) => Found::Refused(Refusal::Vnet(error)),
+        }
+    }
+
+    fn failed(&self, error: &std::io::Error) -> Found {
+        // EBADFD: the interface was deleted. It cannot come back under this descriptor.
+        if error.raw_os_error() == Some(libc::EBADFD) && !self.shared.gone.swap(true, Ordering::Relaxed) {
+            self.watch.forget(self.shared.file.as_fd());
+        }
+        Found::Nothing
+    }
+
+    /// Takes frames off the device that the switch cannot take; else a sleeping thread would be woken for ever.
+    fn discard(&mut self, max: usize) {
+        for _ in 0..max {
+            let mut scrap = [0; vnet::HEADER_LEN + ETHERNET_HEADER];
+            // However much of the frame fits: a TAP forgets the rest with it.
+            let taken = (&self.shared.file).read(&mut scrap).map(drop);
+            match taken {
+                Ok(()) => self.shared.rx.dropped(1),
+                Err(error) => {
+                    self.failed(&error);
+                    return;
+                }
+            }
+        }
+    }
+}
+
+impl RxQueue for TapRx {
+    fn readiness(&self) -> Option<RawFd> {
+        Some(self.watch.raw())
+    }
+
+    fn receive(&mut self, pool: &mut PacketPool, batch: &mut Vec<Packet>, max: usize) -> usize {
+        if !self.shared.admin_up.load(Ordering::Relaxed) {
+            self.discard(max);
+            return 0;
+        }
+        let before = batch.len();
+        for asked in 0..max {
+            let Some(mut packet) = pool.take() else {
+                self.discard(max - asked);
+                break;
+            };
+            match self.read(&mut packet) {
+                Found::Frame => batch.push(packet),
+                Found::Refused(reason) => {
+                    self.shared.rx.refused(reason);
+                    pool.give(packet);
+                }
+                Found::Nothing => {
+                    pool.give(packet);
+                    break;
+                }
+            }
+        }
+        if batch.len() != before {
+            self.shared.rx.received(&batch[before..]);
+        }
+        batch.len() - before
+    }
+}
+
+struct TapTx {
+    shared: Arc<Shared>,
+    counters: Arc<TxCounters>,
+}
+
+impl TapTx {
+    fn write(&self, packet: &Packet) {
+        let header = vnet::emit(&packet.offload);
+        let parts = [IoSlice::new(&header), IoSlice::new(packet.data())];
+        let packets = packet.wire_packets();
+        match (&self.shared.file).write_vectored(&parts) {
+            Ok(_) => self.counters.sent(packets, packet.wire_bytes()),
+            Err(error) if is_room(&error) => self.counters.dropped(packets),
+            Err(_) => self.counters.errors(packets),
+        }
+    }
+}
+
+/// Whether the device had no room, or (EIO) its owner has it down, or (EBADFD) has deleted it.
+fn is_room(error: &std::io::Error) -> bool {
+    error.kind() == ErrorKind::WouldBlock
+        || matches!(error.raw_os_error(), Some(libc::EIO | libc::EBADFD | libc::ENOBUFS | libc::ENOMEM))
+}
+
+impl TxQueue for TapTx {
+    fn send(&mut self, pool: &mut PacketPool, batch: &mut Vec<Packet>) {
+        let up = self.shared.admin_up.load(Ordering::Relaxed);
+        for packet in batch.drain(..) {
+            if !up {
+                self.counters.dropped(packet.wire_packets());
+            } else if packet.len() > MAX_FRAME {
+                self.counters.errors(packet.wire_packets());
+            } else {
+                self.write(&packet);
+            }
+            pool.give(packet);
+        }
+    }
+}
