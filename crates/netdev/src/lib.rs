@@ -9,7 +9,15 @@
 //! process: it never carries a packet, translation walks through it), `tap` (lab hosts, internal ports), `packet`
 //! (existing kernel interfaces).
 
+mod counters;
+pub mod dummy;
+pub mod memory;
+pub mod packet;
+pub mod patch;
+pub mod pcap;
 pub mod pool;
+mod sys;
+pub mod tap;
 
 use std::os::fd::RawFd;
 
@@ -118,6 +126,14 @@ pub trait Netdev: Send + Sync {
     fn offloads(&self) -> Offloads;
     /// Counters since the device was opened.
     fn statistics(&self) -> Statistics;
+    /// Why frames were dropped or refused: each reason that occurred, with its count of packets.
+    fn drop_reasons(&self) -> Vec<(&'static str, u64)> {
+        Vec::new()
+    }
+    /// Whether the device is still there; one that has vanished does not come back.
+    fn is_present(&self) -> bool {
+        true
+    }
     /// The receive queues; the first call takes them, later calls return none.
     fn take_rx_queues(&self) -> Vec<Box<dyn RxQueue>>;
     /// A transmit queue for one poll thread.
@@ -132,6 +148,11 @@ pub trait RxQueue: Send {
     /// A descriptor that becomes readable when there are frames; `None` for devices that must be polled
     /// (after [`RxQueue::receive`] returns 0 such a device is asked again when the thread is woken).
     fn readiness(&self) -> Option<RawFd>;
+    /// Whether nothing will ever come again, because the device has vanished or its generator has ended. The
+    /// descriptor of such a queue may stay readable for ever, and must no longer be waited on.
+    fn is_finished(&self) -> bool {
+        false
+    }
     /// Moves up to `max` frames into `batch`, taking buffers from `pool`; returns how many. Frames whose offload
     /// header lies are counted and dropped here and never reach the caller. Never blocks.
     fn receive(&mut self, pool: &mut PacketPool, batch: &mut Vec<Packet>, max: usize) -> usize;
