@@ -1,4 +1,4 @@
-//! Questions to the kernel about an interface. They are asked through a socket, because the
+//! Questions to the kernel about an interface, and its up flag. They are asked through a socket, because the
 //! socket's network namespace is the one in which the name is looked up.
 
 use std::io;
@@ -10,6 +10,14 @@ use super::{ifreq, ioctl_ifreq, own};
 pub fn control_socket() -> io::Result<OwnedFd> {
     // SAFETY: the call takes no memory.
     own(unsafe { libc::socket(libc::AF_UNIX, libc::SOCK_DGRAM | libc::SOCK_CLOEXEC, 0) })
+}
+
+/// The interface's number.
+pub fn index(fd: BorrowedFd<'_>, name: &str) -> io::Result<libc::c_int> {
+    let mut request = ifreq(name)?;
+    ioctl_ifreq(fd, libc::SIOCGIFINDEX, &mut request)?;
+    // SAFETY: the kernel has written the index; all members of the union are plain memory.
+    Ok(unsafe { request.ifr_ifru.ifru_ifindex })
 }
 
 /// The interface's Ethernet address. `fd` may also be a TAP's descriptor, which ignores the name.
@@ -27,4 +35,21 @@ pub fn mtu(fd: BorrowedFd<'_>, name: &str) -> io::Result<u32> {
     ioctl_ifreq(fd, libc::SIOCGIFMTU, &mut request)?;
     // SAFETY: the kernel has written the MTU; all members of the union are plain memory.
     Ok(unsafe { request.ifr_ifru.ifru_mtu } as u32)
+}
+
+/// The interface's flags (`IFF_UP`, `IFF_RUNNING` and others).
+pub fn flags(fd: BorrowedFd<'_>, name: &str) -> io::Result<libc::c_int> {
+    let mut request = ifreq(name)?;
+    ioctl_ifreq(fd, libc::SIOCGIFFLAGS, &mut request)?;
+    // SAFETY: the kernel has written the flags; all members of the union are plain memory.
+    Ok(libc::c_int::from(unsafe { request.ifr_ifru.ifru_flags }))
+}
+
+/// Sets the interface up or down.
+pub fn set_up(fd: BorrowedFd<'_>, name: &str, up: bool) -> io::Result<()> {
+    let old = flags(fd, name)?;
+    let mut request = ifreq(name)?;
+    let new = if up { old | libc::IFF_UP } else { old & !libc::IFF_UP };
+    request.ifr_ifru.ifru_flags = new as libc::c_short;
+    ioctl_ifreq(fd, libc::SIOCSIFFLAGS, &mut request)
 }
