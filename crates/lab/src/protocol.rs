@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use heddle_switch::config::Status;
 use serde::{Deserialize, Serialize};
 
 use crate::topology::{FailMode, Topology};
@@ -130,6 +131,8 @@ pub struct Info {
     pub switch_restarts: u32,
     /// Time without forwarding in the last replacement.
     pub last_outage_ms: Option<u64>,
+    /// How the switch fares; absent while it is being restarted.
+    pub switch: Option<Status>,
 }
 
 /// One pair of hosts.

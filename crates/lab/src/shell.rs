@@ -3,7 +3,7 @@
 
 use std::fmt::Write as _;
 
-use crate::protocol::Pinged;
+use crate::protocol::{Info, Pinged};
 use crate::topology::Topology;
 
 /// What a line asks for.
@@ -15,6 +15,8 @@ pub enum Command {
     Exit,
     /// Text to print.
     Print(String),
+    /// `status`: how the lab and its switch fare.
+    Status,
     /// `pingall [timeout]`.
     PingAll {
         /// Seconds to wait for an answer.
@@ -50,7 +52,14 @@ pub enum Command {
     Wrong(String),
 }
 
+/// The words that a line may begin with, besides hosts' names.
+pub const WORDS: &[&str] = &[
+    "nodes", "net", "links", "dump", "intfs", "ports", "status", "pingall", "pingpair", "iperf", "link",
+    "sh", "source", "time", "help", "exit", "quit",
+];
+
 const HELP: &str = "nodes  net  links  dump  intfs  ports        show the topology\n\
+                    status                                       how the switch fares, what it drops\n\
                     pingall [seconds]  pingpair  iperf [A B]     test\n\
                     link A B up|down                             a link of a host\n\
                     HOST COMMAND ..                              run a command in a host\n\
@@ -73,6 +82,7 @@ pub fn parse(line: &str, topology: &Topology) -> Command {
         "dump" => Command::Print(dump(topology)),
         "intfs" => Command::Print(interfaces(topology)),
         "ports" => Command::Print(ports(topology)),
+        "status" => Command::Status,
         "pingall" => match rest.parse() {
             Ok(timeout) => Command::PingAll { timeout },
             Err(_) if rest.is_empty() => Command::PingAll { timeout: 1 },
@@ -199,6 +209,41 @@ fn ports(topology: &Topology) -> String {
         format!("{} {list}\n", s.name)
     };
     topology.switches.iter().map(line).collect()
+}
+
+/// A lab's state in words: what it has, how its switch fares, what is dropped and why.
+#[must_use]
+pub fn show_info(info: &Info) -> String {
+    let launch = &info.launch;
+    let mut text = format!("lab {} at {}\n", launch.name, launch.run_directory.display());
+    text.push_str(&net(&launch.topology));
+    match info.last_outage_ms {
+        Some(outage) => {
+            let _ = writeln!(
+                text,
+                "switch: restarted {} times, the last time {outage} ms without forwarding",
+                info.switch_restarts
+            );
+        }
+        None => text.push_str("switch: runs since the start\n"),
+    }
+    let Some(switch) = &info.switch else {
+        text.push_str("switch: is being restarted\n");
+        return text;
+    };
+    if switch.unconnected != 0 {
+        let _ = writeln!(text, "{} bridges have no controller connected", switch.unconnected);
+    }
+    if switch.punts_dropped != 0 {
+        let _ = writeln!(text, "{} packets found the controller behind", switch.punts_dropped);
+    }
+    if switch.mismatches != 0 {
+        let _ = writeln!(text, "{} cached answers were wrong; please report this", switch.mismatches);
+    }
+    for (reason, packets) in &switch.drops {
+        let _ = writeln!(text, "dropped {packets}: {reason}");
+    }
+    text
 }
 
 /// The outcome of a pingall as Mininet shows it.

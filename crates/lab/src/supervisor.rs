@@ -11,7 +11,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use heddle_instance::netns::{NetnsProvider, loopback_up};
 use heddle_instance::{Attachment, Instance, InstanceProvider, Nic, sys};
@@ -29,6 +29,10 @@ mod requests;
 const MTU: u32 = 1500;
 const MAKERS: usize = 4;
 const MAX_CLIENTS: usize = 128;
+/// Time for switches to reach their controller before the lab is said to be up without it.
+const CONTROLLER_TIMEOUT: Duration = Duration::from_secs(5);
+/// Time for a connected controller to add its first flows; some add none.
+const FIRST_FLOWS: Duration = Duration::from_millis(500);
 
 /// A running lab, as its threads share it.
 struct Lab {
@@ -97,7 +101,35 @@ fn start(launch: Launch, starter: &Channel) -> Result<Arc<Lab>, String> {
         });
     });
     told.recv().unwrap_or_else(|_| Err("the switch's keeper died".into()))?;
+    if launch.controller != Controller::None {
+        step("waiting for the controller".into())?;
+        if let Err(message) = wait_for_controller(&fate) {
+            starter.send(&Progress::Warning(message), &[]).map_err(|e| e.to_string())?;
+        }
+    }
     Ok(Arc::new(Lab { launch, hosts, reaper, fate, clients: AtomicUsize::new(0) }))
+}
+
+/// Waits until every switch has its controller, and a moment more for the first flows.
+fn wait_for_controller(fate: &Fate) -> Result<(), String> {
+    let begun = Instant::now();
+    let mut connected = None;
+    loop {
+        let status = fate.status()?;
+        if status.unconnected == 0 {
+            let since = *connected.get_or_insert_with(Instant::now);
+            if status.without_flows == 0 || since.elapsed() > FIRST_FLOWS {
+                return Ok(());
+            }
+        } else if begun.elapsed() > CONTROLLER_TIMEOUT {
+            return Err(format!(
+                "{} switches have no controller yet; they go on calling it. Is it running, and does it speak \
+                 OpenFlow 1.3?",
+                status.unconnected
+            ));
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
 }
 
 /// Makes mounts private, `/proc` that of our pid namespace, and brings up loopback.
@@ -157,7 +189,7 @@ fn make_host(launch: &Launch, host: &Host) -> Result<(Box<dyn Instance>, Vec<Por
             routes: if first { host.routes.clone() } else { vec![] },
         };
         if let Attachment::Tap(descriptor) = instance.attach(&nic)? {
-            let kind = PortKind::Tap { fd: 0, mac: nic.mac, mtu: MTU };
+            let kind = PortKind::TapDescriptor { fd: 0, mac: nic.mac, mtu: MTU };
             let port = PortConfig { name: far.interface(), ofport: far.port, kind, removed: false };
             ports.push((far.node.clone(), port, Some(Tap { mac: nic.mac, mtu: MTU, descriptor })));
         }
@@ -212,13 +244,9 @@ fn keep_controller(launch: &Launch, reaper: &Reaper) {
 
 fn controller_command(launch: &Launch) -> io::Result<Command> {
     let socket = launch.run_directory.join("c0.sock");
-    match std::fs::remove_file(&socket) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
     let log = File::options().create(true).append(true).open(launch.run_directory.join("controller.log"))?;
     let mut command = Command::new(&launch.program);
-    command.args(["lab-controller", "--listen"]).arg(format!("unix:{}", socket.display()));
+    command.arg("controller").arg(format!("punix:{}", socket.display()));
     command.env("OVS_RUNDIR", &launch.run_directory);
     command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
     Ok(command)

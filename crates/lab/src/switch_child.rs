@@ -4,14 +4,15 @@
 use std::fs::File;
 use std::io::{self, IoSlice};
 use std::os::fd::{AsRawFd, OwnedFd};
+use std::path::Path;
 use std::process::{Command, Stdio};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use heddle_instance::sys;
 use heddle_switch::config::{
-    BridgeConfig, FailMode, FromSwitch, MAX_DATAGRAM, MAX_DESCRIPTORS, PortConfig, PortKind, ToSwitch,
+    BridgeConfig, FailMode, FromSwitch, MAX_DATAGRAM, MAX_DESCRIPTORS, PortConfig, PortKind, Status, ToSwitch,
 };
 use nix::sys::signal::{Signal, kill};
 use nix::sys::socket::{
@@ -24,6 +25,8 @@ use crate::reaper::Reaper;
 
 /// The descriptor at which children find the supervisor's socket.
 pub const CHILD_SOCKET: i32 = 3;
+/// What the switch prints, in the run directory.
+const LOG: &str = "switch.log";
 const ANSWER_TIMEOUT: i64 = 30;
 const MOST_BACKOFF: Duration = Duration::from_secs(2);
 /// Well under what a datagram and its descriptors bound.
@@ -47,12 +50,31 @@ pub(crate) struct Wanted {
     pub(crate) ports: Vec<Port>,
 }
 
-/// How the switch fares.
+/// The switch as all threads of the supervisor see it.
 #[derive(Debug, Default)]
 pub(crate) struct Fate {
     pub(crate) restarts: AtomicU32,
     pub(crate) outage_ms: AtomicU64,
     pub(crate) stopping: AtomicBool,
+    /// The socket of the switch that runs and is configured.
+    socket: Mutex<Option<OwnedFd>>,
+}
+
+impl Fate {
+    /// How the switch says that it fares.
+    pub(crate) fn status(&self) -> Result<Status, String> {
+        let socket = self.socket.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(socket) = &*socket else { return Err("the switch is being restarted".into()) };
+        match tell(socket, &ToSwitch::Status, &[]) {
+            Ok(FromSwitch::Status { status }) => Ok(status),
+            Ok(other) => Err(format!("the switch gave an answer to another question: {other:?}")),
+            Err(error) => Err(format!("the switch does not answer: {error}")),
+        }
+    }
+
+    fn set_socket(&self, socket: Option<OwnedFd>) {
+        *self.socket.lock().unwrap_or_else(PoisonError::into_inner) = socket;
+    }
 }
 
 /// Bridges without ports, as the launch wants them.
@@ -99,7 +121,8 @@ pub(crate) fn keep(
             told.map(|()| (pid, socket))
         });
         match outcome {
-            Ok((pid, _socket)) => {
+            Ok((pid, socket)) => {
+                fate.set_socket(Some(socket));
                 if let Some(first) = first.take() {
                     first(Ok(()));
                 }
@@ -110,13 +133,17 @@ pub(crate) fn keep(
                     warn(format!("switch restarted: {outage} ms without forwarding"));
                 }
                 let code = reaper.wait(pid);
+                fate.set_socket(None);
                 died = Some(Instant::now());
                 if !fate.stopping.load(Ordering::Relaxed) {
                     warn(format!("the switch process ended with code {code}; starting another"));
                 }
             }
             Err(error) => match first.take() {
-                Some(first) => return first(Err(format!("the switch cannot be started: {error}"))),
+                Some(first) => {
+                    let why = last_line(&launch.run_directory.join(LOG)).unwrap_or_default();
+                    return first(Err(format!("the switch cannot be started: {error}{why}")));
+                }
                 None => warn(format!("the switch cannot be restarted: {error}")),
             },
         }
@@ -128,11 +155,17 @@ pub(crate) fn keep(
     }
 }
 
+/// The last line of a log, to be put behind a sentence.
+fn last_line(log: &Path) -> Option<String> {
+    let text = std::fs::read_to_string(log).ok()?;
+    text.lines().last().map(|line| format!(": {line}"))
+}
+
 fn start(launch: &Launch, reaper: &Reaper) -> io::Result<(i32, OwnedFd)> {
     let (ours, theirs) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC)?;
     setsockopt(&ours, sockopt::ReceiveTimeout, &nix::sys::time::TimeVal::new(ANSWER_TIMEOUT, 0))?;
     setsockopt(&ours, sockopt::SndBuf, &(4 * MAX_DATAGRAM))?;
-    let log = File::options().create(true).append(true).open(launch.run_directory.join("switch.log"))?;
+    let log = File::options().create(true).append(true).open(launch.run_directory.join(LOG))?;
     let mut command = Command::new(&launch.program);
     command
         .arg("lab-switch")
@@ -158,7 +191,8 @@ fn configure(socket: &OwnedFd, wanted: &Wanted) -> io::Result<()> {
         for (bridge, port, tap) in ports {
             let mut port = port.clone();
             if let Some(tap) = tap {
-                port.kind = PortKind::Tap { fd: descriptors.len() as u32, mac: tap.mac, mtu: tap.mtu };
+                port.kind =
+                    PortKind::TapDescriptor { fd: descriptors.len() as u32, mac: tap.mac, mtu: tap.mtu };
                 descriptors.push(tap.descriptor.as_raw_fd());
             }
             match bridges.iter_mut().find(|b| b.name == *bridge) {
@@ -174,7 +208,7 @@ fn configure(socket: &OwnedFd, wanted: &Wanted) -> io::Result<()> {
     Ok(())
 }
 
-fn tell(socket: &OwnedFd, message: &ToSwitch, descriptors: &[i32]) -> io::Result<()> {
+fn tell(socket: &OwnedFd, message: &ToSwitch, descriptors: &[i32]) -> io::Result<FromSwitch> {
     let bytes = serde_json::to_vec(message)?;
     let rights = [ControlMessage::ScmRights(descriptors)];
     let control: &[ControlMessage<'_>] = if descriptors.is_empty() { &[] } else { &rights };
@@ -182,14 +216,14 @@ fn tell(socket: &OwnedFd, message: &ToSwitch, descriptors: &[i32]) -> io::Result
     answer(socket)
 }
 
-fn answer(socket: &OwnedFd) -> io::Result<()> {
+fn answer(socket: &OwnedFd) -> io::Result<FromSwitch> {
     let mut buffer = vec![0; MAX_DATAGRAM];
     let (size, _) = sys::receive_with_descriptors(socket, &mut buffer)?;
     if size == 0 {
-        return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "it ended at once; see switch.log"));
+        return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "it ended at once"));
     }
     match serde_json::from_slice(&buffer[..size])? {
-        FromSwitch::Ready | FromSwitch::Configured => Ok(()),
         FromSwitch::Failed { message } => Err(io::Error::other(message)),
+        answer => Ok(answer),
     }
 }

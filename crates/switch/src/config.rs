@@ -20,6 +20,8 @@ pub enum ToSwitch {
         /// Each bridge with all of its ports that this message adds or removes.
         bridges: Vec<BridgeConfig>,
     },
+    /// Asks how the bridges fare.
+    Status,
     /// Asks for a clean exit.
     Exit,
 }
@@ -62,8 +64,10 @@ pub struct PortConfig {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum PortKind {
-    /// A TAP whose descriptor rides along.
-    Tap {
+    /// A TAP that the switch makes in its own network namespace, called like the port.
+    Tap,
+    /// A TAP made elsewhere, whose descriptor rides along.
+    TapDescriptor {
         /// Index into the message's descriptors.
         fd: u32,
         /// The host's Ethernet address, for display.
@@ -106,9 +110,29 @@ pub enum FromSwitch {
     Ready,
     /// A `Configure` message has taken effect.
     Configured,
+    /// How the bridges fare.
+    Status {
+        /// All bridges together.
+        status: Status,
+    },
     /// A `Configure` message was refused, whole.
     Failed {
         /// What is wrong, naming the object.
         message: String,
     },
+}
+
+/// How the bridges of a switch fare, all together so that the answer fits a datagram.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Status {
+    /// Bridges that are to have a controller, and have none connected.
+    pub unconnected: u32,
+    /// Bridges without any flow.
+    pub without_flows: u32,
+    /// Packets dropped since the start, by reason, in the order of their number.
+    pub drops: Vec<(String, u64)>,
+    /// Packets that controllers were too slow to take.
+    pub punts_dropped: u64,
+    /// Cached answers that were found wrong.
+    pub mismatches: u64,
 }

@@ -39,6 +39,11 @@ impl Connection {
         (connection, hello)
     }
 
+    /// Whether both ends have agreed on a version.
+    pub fn is_agreed(&self) -> bool {
+        self.agreed
+    }
+
     /// Whether nothing more can be said.
     pub fn is_closing(&self) -> bool {
         self.closing

@@ -7,6 +7,7 @@
 pub mod config;
 pub mod connection;
 pub mod server;
+pub mod stream;
 pub mod switch;
 
 pub use switch::{Switch, SwitchError};

@@ -1,118 +1,204 @@
-//! Sockets of the OpenFlow agents: `BRIDGE.mgmt` in the run directory, as Open vSwitch's clients look for it.
+//! Sockets of the OpenFlow agents: `BRIDGE.mgmt` in the run directory, as Open vSwitch's clients look for it, and the
+//! connections that a bridge makes to its controllers.
+//!
+//! One task a connection, on one thread. A peer that does not read makes its own task wait and no other: what is
+//! announced meanwhile waits in a bounded queue, whose oldest entries are lost to it, and after [`STALL`] the
+//! connection is given up.
 
+use std::collections::HashMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::broadcast::error::RecvError;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, timeout};
+
+use heddle_openflow::{Body, Message};
 
 use crate::connection::Connection;
+use crate::stream::{Listener, Place, Stream, Target};
 use crate::switch::ManagedBridge;
 
 /// Connections that a bridge serves at a time.
 const MAX_CONNECTIONS: usize = 64;
 /// How often flows are looked at whether their time is up.
 const EXPIRE_EVERY: Duration = Duration::from_millis(250);
+/// Silence after which a controller is asked whether it is there, and as long again until it is given up.
+const PROBE: Duration = Duration::from_secs(5);
+/// Time for a call to be answered, and for bytes to be taken by a peer that does not read.
+const STALL: Duration = Duration::from_secs(15);
+/// Waiting times between calls to a controller that cannot be reached; each is twice the one before.
+const FIRST_BACKOFF: Duration = Duration::from_millis(50);
+const MAX_BACKOFF: Duration = Duration::from_secs(8);
 
-/// A socket of a bridge, which goes with the value.
-struct Socket {
-    path: PathBuf,
-    listener: UnixListener,
+/// What is served of a bridge; ends with the value.
+struct Served {
+    _tasks: JoinSet<()>,
+    calls: HashMap<Target, JoinSet<()>>,
 }
 
-impl Socket {
-    fn bind(path: PathBuf) -> io::Result<Self> {
-        // A socket that nobody answers is left over; one that is answered is somebody's.
-        if std::os::unix::net::UnixStream::connect(&path).is_ok() {
-            let reason = format!("{}: a switch already listens here", path.display());
-            return Err(io::Error::new(io::ErrorKind::AddrInUse, reason));
-        }
-        let _ = std::fs::remove_file(&path);
-        let listener = UnixListener::bind(&path)
-            .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", path.display())))?;
-        Ok(Self { path, listener })
+/// The sockets of all bridges of a switch. Lives within an async runtime.
+pub struct Server {
+    run_directory: PathBuf,
+    served: HashMap<String, Served>,
+}
+
+impl Server {
+    /// Serves nothing yet.
+    #[must_use]
+    pub fn new(run_directory: &Path) -> Self {
+        Self { run_directory: run_directory.to_owned(), served: HashMap::new() }
     }
-}
 
-impl Drop for Socket {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.path);
-    }
-}
-
-/// Serves the bridges until `stop` is done.
-///
-/// # Errors
-/// If a socket cannot be made.
-pub async fn serve(
-    bridges: Vec<Arc<ManagedBridge>>,
-    run_directory: &Path,
-    stop: impl Future<Output = ()>,
-) -> io::Result<()> {
-    let mut tasks = tokio::task::JoinSet::new();
-    for bridge in bridges {
-        let socket = Socket::bind(run_directory.join(format!("{}.mgmt", bridge.bridge.name)))?;
-        tasks.spawn(accept(socket, Arc::clone(&bridge)));
-        tasks.spawn(async move {
-            let mut ticks = tokio::time::interval(EXPIRE_EVERY);
-            loop {
-                ticks.tick().await;
-                bridge.expire();
+    /// Makes what is served that of these bridges: new ones get their socket, others lose it, and controllers are
+    /// called that are configured now.
+    ///
+    /// # Errors
+    /// A socket cannot be made; the bridges before it are served.
+    pub async fn sync(&mut self, bridges: impl Iterator<Item = &Arc<ManagedBridge>>) -> io::Result<()> {
+        let bridges: HashMap<&str, &Arc<ManagedBridge>> =
+            bridges.map(|bridge| (bridge.bridge.name.as_str(), bridge)).collect();
+        self.served.retain(|name, _| bridges.contains_key(name.as_str()));
+        for (name, bridge) in bridges {
+            if !self.served.contains_key(name) {
+                let place = Place::Unix(self.run_directory.join(format!("{name}.mgmt")));
+                let listener = Listener::bind(&place).await?;
+                let mut tasks = JoinSet::new();
+                tasks.spawn(accept(listener, Arc::clone(bridge)));
+                tasks.spawn(expire(Arc::clone(bridge)));
+                self.served.insert(name.to_owned(), Served { _tasks: tasks, calls: HashMap::new() });
             }
-        });
+            let Some(served) = self.served.get_mut(name) else { continue };
+            let wanted = bridge.controllers();
+            served.calls.retain(|target, _| wanted.contains(target));
+            for target in wanted {
+                served.calls.entry(target.clone()).or_insert_with(|| {
+                    let mut task = JoinSet::new();
+                    task.spawn(call(target, Arc::clone(bridge)));
+                    task
+                });
+            }
+        }
+        Ok(())
     }
-    stop.await;
-    tasks.shutdown().await;
-    Ok(())
 }
 
-async fn accept(socket: Socket, bridge: Arc<ManagedBridge>) {
+async fn expire(bridge: Arc<ManagedBridge>) {
+    let mut ticks = tokio::time::interval(EXPIRE_EVERY);
+    loop {
+        ticks.tick().await;
+        bridge.expire();
+    }
+}
+
+async fn accept(listener: Listener, bridge: Arc<ManagedBridge>) {
     let limit = Arc::new(tokio::sync::Semaphore::new(MAX_CONNECTIONS));
-    let mut connections = tokio::task::JoinSet::new();
+    let mut connections = JoinSet::new();
     loop {
         let Ok(permit) = Arc::clone(&limit).acquire_owned().await else { return };
-        let Ok((stream, _)) = socket.listener.accept().await else { continue };
+        let Ok(stream) = listener.accept().await else {
+            // No descriptor is left; asking again at once would only burn time.
+            tokio::time::sleep(FIRST_BACKOFF).await;
+            continue;
+        };
         let bridge = Arc::clone(&bridge);
         connections.spawn(async move {
             // A peer that goes away is no error of ours.
-            let _ = converse(stream, &bridge).await;
+            let _ = converse(stream, &bridge, false).await;
             drop(permit);
         });
         while connections.try_join_next().is_some() {}
     }
 }
 
-async fn converse(mut stream: UnixStream, bridge: &ManagedBridge) -> io::Result<()> {
-    let (mut connection, hello) = Connection::new(false);
-    let mut events = bridge.events();
-    stream.write_all(&hello).await?;
-    let mut buffer = vec![0; 64 * 1024];
+/// Keeps a connection to a controller, for as long as the task lives.
+async fn call(target: Target, bridge: Arc<ManagedBridge>) {
+    let mut backoff = FIRST_BACKOFF;
     loop {
+        if let Ok(Ok(stream)) = timeout(STALL, target.connect()).await {
+            let begun = Instant::now();
+            let _ = converse(stream, &bridge, true).await;
+            // A peer that hangs up at once is not called again at once.
+            if begun.elapsed() > MAX_BACKOFF {
+                backoff = FIRST_BACKOFF;
+            }
+        }
+        tokio::time::sleep(backoff).await;
+        backoff = (backoff * 2).min(MAX_BACKOFF);
+    }
+}
+
+/// Counts a controller as connected while it lives.
+struct Connected<'a>(&'a ManagedBridge);
+
+impl<'a> Connected<'a> {
+    fn new(bridge: &'a ManagedBridge) -> Self {
+        bridge.controller_came();
+        Self(bridge)
+    }
+}
+
+impl Drop for Connected<'_> {
+    fn drop(&mut self) {
+        self.0.controller_went();
+    }
+}
+
+/// Speaks OpenFlow until either end has had enough. A controller is probed when it is silent.
+async fn converse(mut stream: Stream, bridge: &ManagedBridge, controller: bool) -> io::Result<()> {
+    let (mut connection, hello) = Connection::new(controller);
+    let mut events = bridge.events();
+    let mut buffer = vec![0; 64 * 1024];
+    let mut heard = Instant::now();
+    let mut probed = false;
+    let mut connected = None;
+    send(&mut stream, &hello).await?;
+    loop {
+        let silence = heard + if probed { 2 * PROBE } else { PROBE };
         tokio::select! {
             read = stream.read(&mut buffer) => {
                 let count = read?;
                 if count == 0 {
                     return Ok(());
                 }
+                (heard, probed) = (Instant::now(), false);
                 let answer = connection.receive(&buffer[..count], bridge);
-                stream.write_all(&answer).await?;
+                send(&mut stream, &answer).await?;
                 if connection.is_closing() {
                     return Ok(());
+                }
+                if controller && connected.is_none() && connection.is_agreed() {
+                    connected = Some(Connected::new(bridge));
                 }
             }
             event = events.recv() => match event {
                 Ok(event) => {
                     if let Some(bytes) = connection.announce(&event) {
-                        stream.write_all(&bytes).await?;
+                        send(&mut stream, &bytes).await?;
                     }
                 }
                 // A slow peer loses the oldest; memory stays bounded.
                 Err(RecvError::Lagged(_)) => {}
                 Err(RecvError::Closed) => return Ok(()),
             },
+            () = tokio::time::sleep_until(silence), if controller => {
+                if probed {
+                    return Err(io::ErrorKind::TimedOut.into());
+                }
+                probed = true;
+                send(&mut stream, &Message { xid: 0, body: Body::EchoRequest(Vec::new()) }.encode()).await?;
+            }
         }
+    }
+}
+
+/// Sends, and gives a peer up that does not read.
+async fn send(stream: &mut Stream, bytes: &[u8]) -> io::Result<()> {
+    match timeout(STALL, stream.write_all(bytes)).await {
+        Ok(sent) => sent,
+        Err(_) => Err(io::ErrorKind::TimedOut.into()),
     }
 }

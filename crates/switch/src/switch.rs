@@ -1,12 +1,13 @@
 //! The bridges of a process, over one datapath.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::Ordering;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use heddle_datapath::{Clock, Datapath, Engine};
 use heddle_flow::{FlowKey, PacketKey};
-use heddle_netdev::{Dummy, DummyHandle, Netdev, NetdevError};
+use heddle_netdev::{Dummy, DummyHandle, Netdev, NetdevError, Tap};
 use heddle_openflow::message::FlowRemoved;
 use heddle_openflow::multipart::PortStats;
 use heddle_openflow::{Action, FlowMod, OfError, port};
@@ -15,10 +16,16 @@ use heddle_pipeline::{Attachment, Bridge, Network, PacketIn, Pipeline, Place, Po
 use heddle_wire::Packet;
 use tokio::sync::broadcast;
 
-use crate::config::{BridgeConfig, FailMode, PortConfig, PortKind};
+use crate::config::{BridgeConfig, FailMode, PortConfig, PortKind, Status};
+use crate::stream::Target;
 
 /// Events that wait for a slow connection; older ones are lost to it.
 const EVENTS: usize = 1024;
+/// Milliseconds without a controller after which a standalone bridge forwards by itself: three probes, as Open
+/// vSwitch has it.
+const FAIL_OPEN_MS: u64 = 15_000;
+/// Packets of controllers that may wait for the poll thread; whoever sends more waits for it.
+const PACKETS_OUT: u32 = 256;
 
 /// Something that controllers are told.
 #[derive(Clone, Debug)]
@@ -71,9 +78,64 @@ pub struct ManagedBridge {
     datapath: Datapath<Pipeline>,
     events: broadcast::Sender<Event>,
     devices: Mutex<BTreeMap<u32, Device>>,
+    wanted: Mutex<Wanted>,
+    connected: AtomicUsize,
+    /// When the last controller went, or the bridge was made.
+    alone_since_ms: AtomicU64,
+    packets_out: AtomicU32,
+}
+
+/// What the configuration says of controllers.
+#[derive(Clone, Debug, Default)]
+struct Wanted {
+    fail_mode: FailMode,
+    controllers: Vec<Target>,
 }
 
 impl ManagedBridge {
+    fn wanted(&self) -> MutexGuard<'_, Wanted> {
+        self.wanted.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The controllers to call.
+    pub fn controllers(&self) -> Vec<Target> {
+        self.wanted().controllers.clone()
+    }
+
+    /// How many controllers that the bridge called are connected.
+    pub fn connected(&self) -> usize {
+        self.connected.load(Ordering::Relaxed)
+    }
+
+    /// A controller is connected: the bridge forwards by its flows alone.
+    pub(crate) fn controller_came(&self) {
+        self.connected.fetch_add(1, Ordering::Relaxed);
+        self.set_standalone(false);
+    }
+
+    /// A controller's connection is lost.
+    pub(crate) fn controller_went(&self) {
+        self.alone_since_ms.store(self.clock.now_ms(), Ordering::Relaxed);
+        self.connected.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Takes over from controllers that cannot be reached, where the configuration says so.
+    fn fail_open(&self, now_ms: u64) {
+        let wanted = self.wanted();
+        let may = wanted.fail_mode == FailMode::Standalone && !wanted.controllers.is_empty();
+        let alone = self.alone_since_ms.load(Ordering::Relaxed) + FAIL_OPEN_MS <= now_ms;
+        self.set_standalone(may && alone && self.connected() == 0);
+    }
+
+    fn set_standalone(&self, standalone: bool) {
+        if self.bridge.snapshot().standalone != standalone {
+            self.bridge.publish(|snapshot, changes| {
+                snapshot.standalone = standalone;
+                changes.everything();
+            });
+        }
+    }
+
     fn devices(&self) -> MutexGuard<'_, BTreeMap<u32, Device>> {
         self.devices.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -120,6 +182,9 @@ impl ManagedBridge {
         let key: FlowKey = key.expand();
         let (network, bridge, actions) =
             (Arc::clone(&self.network), Arc::clone(&self.bridge), actions.to_vec());
+        if self.packets_out.fetch_add(1, Ordering::Relaxed) % PACKETS_OUT == PACKETS_OUT - 1 {
+            self.barrier();
+        }
         self.datapath.post(move |context| {
             let now_ms = context.now_ms;
             let outcome = Translation::packet_out(&network, &bridge, in_port, &key, &actions, now_ms);
@@ -147,7 +212,7 @@ impl ManagedBridge {
             .map(|port| {
                 let device = devices.get(&port.number);
                 let of = device.map_or_else(Default::default, |device| device.netdev.statistics());
-                let patch = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
+                let patch = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
                 PortStats {
                     number: port.number,
                     counters: [
@@ -168,9 +233,11 @@ impl ManagedBridge {
         stats
     }
 
-    /// Ends flows whose time is up, and addresses that were not seen for long.
+    /// What time brings: ends flows whose time is up and addresses that were not seen for long, and takes over from
+    /// controllers that are gone for too long.
     pub fn expire(&self) {
         let now_ms = self.clock.now_ms();
+        self.fail_open(now_ms);
         if self.bridge.fdb.expire(now_ms) {
             self.bridge.touch();
         }
@@ -227,25 +294,57 @@ impl Switch {
         self.dummies.get(name)
     }
 
+    /// How the bridges fare.
+    pub fn status(&self) -> Status {
+        let count = |is: &dyn Fn(&ManagedBridge) -> bool| {
+            self.bridges.values().filter(|bridge| is(bridge)).count() as u32
+        };
+        let mut drops: Vec<(String, u64)> = self
+            .datapath
+            .ask(|context| context.engine.drops().clone())
+            .unwrap_or_default()
+            .into_iter()
+            .map(|(reason, packets)| (reason.to_owned(), packets))
+            .collect();
+        drops.sort_by_key(|(_, packets)| std::cmp::Reverse(*packets));
+        Status {
+            unconnected: count(&|bridge| !bridge.wanted().controllers.is_empty() && bridge.connected() == 0),
+            without_flows: count(&|bridge| bridge.bridge.snapshot().tables().is_empty()),
+            drops,
+            punts_dropped: self
+                .bridges
+                .values()
+                .map(|bridge| bridge.bridge.punts_dropped.load(Ordering::Relaxed))
+                .sum(),
+            mismatches: self.mismatches(),
+        }
+    }
+
     /// How many answers of the cache were found wrong.
     pub fn mismatches(&self) -> u64 {
         self.datapath.ask(|context| context.engine.mismatches().0).unwrap_or(0)
     }
 
-    /// Makes bridges and ports what `configs` says. All is checked before anything changes.
+    /// Makes bridges and ports what `configs` says. All is checked before anything changes; what only the system can
+    /// refuse (a device) ends the work at that port. `descriptors` are those that ports refer to by index.
     ///
     /// # Errors
-    /// If the configuration contradicts itself or asks for a kind of port that is not there.
-    pub fn configure(&mut self, configs: &[BridgeConfig]) -> Result<(), SwitchError> {
-        configs.iter().try_for_each(check)?;
-        for config in configs {
+    /// If the configuration contradicts itself, or the system refuses a device.
+    pub fn configure(
+        &mut self,
+        configs: &[BridgeConfig],
+        descriptors: &[OwnedFd],
+    ) -> Result<(), SwitchError> {
+        let wanted: Vec<Wanted> =
+            configs.iter().map(|config| check(config, descriptors.len())).collect::<Result<_, _>>()?;
+        for (config, wanted) in configs.iter().zip(wanted) {
             if config.removed {
                 self.remove(&config.name);
                 continue;
             }
-            let bridge = self.ensure(config)?;
+            let bridge = self.ensure(config, wanted)?;
             for port in &config.ports {
-                self.configure_port(&bridge, port)?;
+                self.configure_port(&bridge, port, descriptors)?;
             }
         }
         Ok(())
@@ -258,8 +357,9 @@ impl Switch {
         numbers.into_iter().for_each(|number| self.remove_port(&bridge, number));
     }
 
-    fn ensure(&mut self, config: &BridgeConfig) -> Result<Arc<ManagedBridge>, SwitchError> {
+    fn ensure(&mut self, config: &BridgeConfig, wanted: Wanted) -> Result<Arc<ManagedBridge>, SwitchError> {
         if let Some(bridge) = self.bridges.get(&config.name) {
+            *bridge.wanted() = wanted;
             return Ok(Arc::clone(bridge));
         }
         let (events, _) = broadcast::channel(EVENTS);
@@ -268,7 +368,7 @@ impl Switch {
         let Some(bridge) = self.network.add_bridge(&config.name, sink) else {
             return invalid(&config.name, "there is a bridge of this name");
         };
-        if config.fail_mode == FailMode::Standalone {
+        if wanted.fail_mode == FailMode::Standalone && wanted.controllers.is_empty() {
             let normal = Action::Output { port: port::NORMAL, max_len: 0 };
             let flow = FlowMod {
                 priority: 0,
@@ -287,6 +387,10 @@ impl Switch {
             datapath: self.datapath.clone(),
             events,
             devices: Mutex::default(),
+            wanted: Mutex::new(wanted),
+            connected: AtomicUsize::new(0),
+            alone_since_ms: AtomicU64::new(self.clock.now_ms()),
+            packets_out: AtomicU32::new(0),
         });
         self.bridges.insert(config.name.clone(), Arc::clone(&managed));
         Ok(managed)
@@ -296,6 +400,7 @@ impl Switch {
         &mut self,
         bridge: &Arc<ManagedBridge>,
         config: &PortConfig,
+        descriptors: &[OwnedFd],
     ) -> Result<(), SwitchError> {
         if config.removed {
             self.remove_port(bridge, config.ofport);
@@ -309,10 +414,9 @@ impl Switch {
             PortKind::Patch { peer_bridge, peer_port } => {
                 Attachment::Patch { bridge: peer_bridge.clone(), port: peer_port.clone() }
             }
-            _ => {
-                let dummy = Dummy::new(&config.name)?;
-                self.dummies.insert(config.name.clone(), dummy.handle());
-                self.attach(bridge, config.ofport, Arc::new(dummy), &counters)?
+            kind => {
+                let netdev = self.open(&config.name, kind, descriptors)?;
+                self.attach(bridge, config.ofport, netdev, &counters)?
             }
         };
         let mac = (bridge.datapath_id << 8 | u64::from(config.ofport)).to_be_bytes();
@@ -328,6 +432,31 @@ impl Switch {
             changes.everything();
         });
         Ok(())
+    }
+
+    /// Opens the device behind a port.
+    fn open(
+        &mut self,
+        name: &str,
+        kind: &PortKind,
+        descriptors: &[OwnedFd],
+    ) -> Result<Arc<dyn Netdev>, SwitchError> {
+        Ok(match kind {
+            PortKind::Tap => Arc::new(Tap::create(name)?),
+            PortKind::TapDescriptor { fd, mac, mtu } => {
+                let Some(descriptor) = descriptors.get(*fd as usize) else {
+                    return invalid(name, "the TAP's descriptor did not come along");
+                };
+                let descriptor = descriptor.as_fd().try_clone_to_owned()?;
+                Arc::new(Tap::from_fd(descriptor, name, Some(*mac), *mtu)?)
+            }
+            PortKind::Packet { .. } => return invalid(name, "ports on kernel interfaces are not there yet"),
+            PortKind::Dummy | PortKind::Patch { .. } => {
+                let dummy = Dummy::new(name)?;
+                self.dummies.insert(name.to_owned(), dummy.handle());
+                Arc::new(dummy)
+            }
+        })
     }
 
     fn attach(
@@ -364,8 +493,8 @@ impl Switch {
     }
 }
 
-/// Refuses what cannot be, before anything changes.
-fn check(config: &BridgeConfig) -> Result<(), SwitchError> {
+/// Refuses what cannot be, before anything changes; returns what is wanted of controllers.
+fn check(config: &BridgeConfig, descriptors: usize) -> Result<Wanted, SwitchError> {
     let good = |name: &str| {
         !name.is_empty()
             && name.len() <= 255
@@ -375,19 +504,22 @@ fn check(config: &BridgeConfig) -> Result<(), SwitchError> {
     if !good(&config.name) {
         return invalid(&config.name, "a bridge's name has letters, digits and -_.: only");
     }
-    if !config.controllers.is_empty() {
-        return invalid(
-            &config.name,
-            "connections to controllers cannot be configured yet; let them connect here",
-        );
-    }
     for port in &config.ports {
         if port.ofport == 0 || port.ofport > 65_279 {
             return invalid(&port.name, "a port's number is 1 to 65279");
         }
-        if let PortKind::Tap { .. } | PortKind::Packet { .. } = port.kind {
-            return invalid(&port.name, "only patch and dummy ports are there yet");
+        if let PortKind::TapDescriptor { fd, .. } = port.kind
+            && fd as usize >= descriptors
+        {
+            return invalid(&port.name, "the TAP's descriptor did not come along");
         }
     }
-    Ok(())
+    let mut controllers = Vec::with_capacity(config.controllers.len());
+    for name in &config.controllers {
+        match name.parse() {
+            Ok(target) => controllers.push(target),
+            Err(error) => return invalid(&config.name, &format!("controller {error}")),
+        }
+    }
+    Ok(Wanted { fail_mode: config.fail_mode, controllers })
 }

@@ -60,6 +60,7 @@ fn info(lab: &Lab) -> Info {
         launch: lab.launch.clone(),
         switch_restarts: restarts,
         last_outage_ms: (restarts > 0).then_some(outage),
+        switch: lab.fate.status().ok(),
     }
 }
 

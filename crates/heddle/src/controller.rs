@@ -1,0 +1,174 @@
+//! `heddle controller`: the sockets around the controller core. One task decides; each connection has a task that
+//! reads and one that writes. A switch that does not read is disconnected once [`MAX_UNSENT`] bytes wait for it.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use heddle_controller::apps::LearningSwitch;
+use heddle_controller::{ConnectionId, Controller, Output};
+use heddle_switch::stream::{Listener, Place, Stream};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::sync::mpsc;
+
+/// Bytes that may wait for a switch.
+const MAX_UNSENT: usize = 4 << 20;
+/// Pieces read from switches that may wait for the controller: readers then wait, and so do the switches.
+const MAX_UNREAD: usize = 256;
+const PIECE: usize = 32 * 1024;
+/// Longest wait between two looks at silent switches.
+const TICK: Duration = Duration::from_secs(1);
+
+enum Heard {
+    Came(Stream),
+    Bytes(ConnectionId, Vec<u8>),
+    Gone(ConnectionId),
+}
+
+/// The writing side of a connection. Dropping it closes the connection once all is written.
+struct Writer {
+    queue: mpsc::UnboundedSender<Vec<u8>>,
+    unsent: Arc<AtomicUsize>,
+    reader: tokio::task::AbortHandle,
+}
+
+struct Serving {
+    controller: Controller,
+    writers: HashMap<ConnectionId, Writer>,
+    heard: mpsc::Sender<Heard>,
+    begun: Instant,
+}
+
+/// Listens at `places` until `stop` is done.
+pub async fn run(places: &[Place], stop: impl Future<Output = ()>) -> Result<()> {
+    let (heard, mut inbox) = mpsc::channel(MAX_UNREAD);
+    let mut listeners = tokio::task::JoinSet::new();
+    for place in places {
+        let listener = Listener::bind(place).await?;
+        match listener.local_address() {
+            Some(address) => eprintln!("listening at ptcp:{}:{}", address.port(), address.ip()),
+            None => eprintln!("listening at {place}"),
+        }
+        listeners.spawn(accept(listener, heard.clone()));
+    }
+    let mut serving = Serving {
+        controller: Controller::new(vec![Box::new(LearningSwitch::default())]),
+        writers: HashMap::new(),
+        heard,
+        begun: Instant::now(),
+    };
+    tokio::pin!(stop);
+    loop {
+        let wait = serving.until_deadline();
+        tokio::select! {
+            () = &mut stop => return Ok(()),
+            Some(heard) = inbox.recv() => serving.heard(heard),
+            () = tokio::time::sleep(wait) => {
+                let now_ms = serving.now_ms();
+                let output = serving.controller.tick(now_ms);
+                serving.apply(output);
+            }
+        }
+    }
+}
+
+async fn accept(listener: Listener, heard: mpsc::Sender<Heard>) {
+    loop {
+        match listener.accept().await {
+            Ok(stream) => {
+                if heard.send(Heard::Came(stream)).await.is_err() {
+                    return;
+                }
+            }
+            // No descriptor is left; asking again at once would only burn time.
+            Err(error) => {
+                eprintln!("a connection cannot be accepted: {error}");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        }
+    }
+}
+
+impl Serving {
+    fn now_ms(&self) -> u64 {
+        self.begun.elapsed().as_millis() as u64
+    }
+
+    fn until_deadline(&self) -> Duration {
+        let wait = |deadline: u64| Duration::from_millis(deadline.saturating_sub(self.now_ms()));
+        self.controller.deadline().map_or(TICK, wait).min(TICK)
+    }
+
+    fn heard(&mut self, heard: Heard) {
+        let now_ms = self.now_ms();
+        match heard {
+            Heard::Came(stream) => {
+                let Some((id, output)) = self.controller.accept(now_ms) else {
+                    return eprintln!("too many connections; one was closed");
+                };
+                self.writers.insert(id, connection(id, stream, self.heard.clone()));
+                self.apply(output);
+            }
+            Heard::Bytes(id, bytes) => {
+                let output = self.controller.receive(id, &bytes, now_ms);
+                self.apply(output);
+            }
+            Heard::Gone(id) => self.gone(id),
+        }
+    }
+
+    fn gone(&mut self, id: ConnectionId) {
+        self.controller.disconnected(id);
+        if let Some(writer) = self.writers.remove(&id) {
+            writer.reader.abort();
+        }
+    }
+
+    fn apply(&mut self, output: Output) {
+        for event in output.events {
+            eprintln!("{event}");
+        }
+        for (id, bytes) in output.sends {
+            let Some(writer) = self.writers.get(&id) else { continue };
+            if writer.unsent.fetch_add(bytes.len(), Ordering::Relaxed) > MAX_UNSENT {
+                eprintln!("connection {}: closed: the switch does not read", id.0);
+                self.gone(id);
+            } else {
+                let _ = writer.queue.send(bytes);
+            }
+        }
+        for id in output.closes {
+            if let Some(writer) = self.writers.remove(&id) {
+                writer.reader.abort();
+            }
+        }
+    }
+}
+
+fn connection(id: ConnectionId, stream: Stream, heard: mpsc::Sender<Heard>) -> Writer {
+    let (mut from, mut to) = tokio::io::split(stream);
+    let (queue, mut queued) = mpsc::unbounded_channel::<Vec<u8>>();
+    let unsent = Arc::new(AtomicUsize::new(0));
+    let sent = Arc::clone(&unsent);
+    tokio::spawn(async move {
+        while let Some(bytes) = queued.recv().await {
+            if to.write_all(&bytes).await.is_err() {
+                return;
+            }
+            sent.fetch_sub(bytes.len(), Ordering::Relaxed);
+        }
+        let _ = to.shutdown().await;
+    });
+    let reader = tokio::spawn(async move {
+        let mut buffer = vec![0; PIECE];
+        while let Ok(count @ 1..) = from.read(&mut buffer).await {
+            if heard.send(Heard::Bytes(id, buffer[..count].to_vec())).await.is_err() {
+                return;
+            }
+        }
+        let _ = heard.send(Heard::Gone(id)).await;
+    });
+    Writer { queue, unsent, reader: reader.abort_handle() }
+}

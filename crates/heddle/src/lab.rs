@@ -1,0 +1,317 @@
+//! `heddle lab` and `heddle exec`: labs by the flags that Mininet's users know.
+
+use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Instant;
+
+use anyhow::{Context, Result, bail};
+use clap::{Args, Subcommand, ValueEnum};
+use heddle_lab::client::{Lab, Options, list};
+use heddle_lab::protocol::{Controller, Info, Progress};
+use heddle_lab::topology::{FailMode, MAX_FILE_SIZE, Topology};
+
+use crate::shell::{self, Shell};
+
+/// What `heddle lab` takes.
+#[derive(Args)]
+#[command(
+    args_conflicts_with_subcommands = true,
+    after_help = "Examples:\n  \
+    heddle lab                                            two hosts on a switch, and a shell\n  \
+    heddle lab --topo tree,depth=2,fanout=3 --test pingall\n  \
+    heddle lab examples/campus.yaml --detach --name campus\n  \
+    heddle lab --controller remote,ip=127.0.0.1,port=6653\n  \
+    heddle lab stop campus"
+)]
+pub struct Arguments {
+    #[command(subcommand)]
+    verb: Option<Verb>,
+    /// A topology file (YAML).
+    #[arg(value_name = "FILE", conflicts_with = "topo")]
+    file: Option<PathBuf>,
+    /// minimal, single,N, reversed,N, linear,K[,N] or tree,depth=D,fanout=F; or a topology file.
+    #[arg(long, value_name = "TOPOLOGY")]
+    topo: Option<String>,
+    /// Test the lab and end it, in place of a shell.
+    #[arg(long, value_enum)]
+    test: Option<Test>,
+    /// Who programs the switches: built-in, none (they learn addresses by themselves), or
+    /// remote[,ip=ADDRESS][,port=PORT].
+    #[arg(long, default_value = "built-in", value_parser = parse_controller)]
+    controller: Controller,
+    /// What switches do without a controller; standalone where there is to be none, else secure.
+    #[arg(long, value_enum)]
+    fail_mode: Option<Mode>,
+    /// Its name among your labs.
+    #[arg(long)]
+    name: Option<String>,
+    /// Leave the lab running and return.
+    #[arg(long, short, conflicts_with = "test")]
+    detach: bool,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Mode {
+    Standalone,
+    Secure,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Test {
+    /// Every host pings every other, by IPv4.
+    Pingall,
+    /// Every host pings every other, by IPv6.
+    Pingall6,
+    /// The first host and the last ping each other.
+    Pingpair,
+    /// TCP throughput from the first host to the last.
+    Iperf,
+    /// Start and end the lab.
+    None,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// List your running labs.
+    List {
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show a lab: hosts, switches, links, how its switch fares and what it drops.
+    Show {
+        #[command(flatten)]
+        which: Which,
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// End a lab.
+    Stop {
+        #[command(flatten)]
+        which: Which,
+        /// All of your labs.
+        #[arg(long, conflicts_with = "lab")]
+        all: bool,
+    },
+    /// Print what stock clients need to reach a lab's switches: `eval $(heddle lab env)`.
+    Env(Which),
+    /// A shell on a running lab; it goes on when the shell ends.
+    Shell(Which),
+    /// Run a program in a host; the same as `heddle exec`.
+    Exec(Exec),
+}
+
+/// Which lab.
+#[derive(Args)]
+struct Which {
+    /// The lab's name; may be left out where only one runs.
+    lab: Option<String>,
+}
+
+/// What `heddle exec` takes.
+#[derive(Args)]
+#[command(
+    after_help = "Examples:\n  heddle exec h1 ping -c1 h2\n  heddle exec --lab campus web python3 -m http.server 80"
+)]
+pub struct Exec {
+    /// The lab's name; may be left out where only one runs.
+    #[arg(long)]
+    lab: Option<String>,
+    /// The host.
+    host: String,
+    /// The program and its arguments.
+    #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
+    command: Vec<String>,
+}
+
+fn parse_controller(text: &str) -> Result<Controller, String> {
+    let mut words = text.split(',');
+    match words.next() {
+        Some("built-in" | "builtin" | "default") if words.next().is_none() => Ok(Controller::BuiltIn),
+        Some("none") if words.next().is_none() => Ok(Controller::None),
+        Some("remote") => {
+            let (mut ip, mut port) = ("127.0.0.1", "6653");
+            for word in words {
+                match word.split_once('=') {
+                    Some(("ip", value)) => ip = value,
+                    Some(("port", value)) => port = value,
+                    _ => return Err(format!("remote takes ip=ADDRESS and port=PORT, not {word:?}")),
+                }
+            }
+            let bracketed = if ip.contains(':') { format!("[{ip}]:{port}") } else { format!("{ip}:{port}") };
+            match bracketed.parse::<std::net::SocketAddr>() {
+                Ok(address) => Ok(Controller::Remote(address.to_string())),
+                Err(_) => Err(format!("{bracketed} is not an address and port, such as 127.0.0.1:6653")),
+            }
+        }
+        _ => Err("it is built-in, none or remote[,ip=ADDRESS][,port=PORT]".into()),
+    }
+}
+
+/// Runs `heddle lab`.
+pub fn run(arguments: Arguments) -> Result<ExitCode> {
+    match arguments.verb {
+        None => start(arguments),
+        Some(Verb::List { json }) => show_list(json),
+        Some(Verb::Show { which, json }) => show(&which, json),
+        Some(Verb::Stop { which, all }) => stop(which, all),
+        Some(Verb::Env(which)) => {
+            println!("export OVS_RUNDIR={}", quoted(attach(which.lab.as_deref())?.run_directory()));
+            Ok(ExitCode::SUCCESS)
+        }
+        Some(Verb::Shell(which)) => {
+            let lab = attach(which.lab.as_deref())?;
+            Shell::new(&lab)?.run()?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Some(Verb::Exec(arguments)) => exec(&arguments),
+    }
+}
+
+/// Runs `heddle exec`: its exit code is the program's.
+pub fn exec(arguments: &Exec) -> Result<ExitCode> {
+    let lab = attach(arguments.lab.as_deref())?;
+    let code = shell::exec_with_signals(&lab, &arguments.host, &arguments.command)?;
+    Ok(ExitCode::from(u8::try_from(code).unwrap_or(u8::MAX)))
+}
+
+fn attach(name: Option<&str>) -> Result<Lab> {
+    if let Some(name) = name {
+        return Ok(Lab::attach(name)?);
+    }
+    match list().as_slice() {
+        [] => bail!("no lab is running; `heddle lab` starts one"),
+        [name] => Ok(Lab::attach(name)?),
+        names => bail!("{} labs are running: name one of {}", names.len(), names.join(", ")),
+    }
+}
+
+fn topology(file: Option<&Path>, topo: Option<&str>) -> Result<Topology> {
+    let path = match (file, topo) {
+        (Some(path), _) => path,
+        (None, None) => return Ok(Topology::from_spec("minimal")?),
+        (None, Some(text)) if Path::new(text).is_file() => Path::new(text),
+        (None, Some(text)) => return Ok(Topology::from_spec(text)?),
+    };
+    let size = std::fs::metadata(path).with_context(|| path.display().to_string())?.len();
+    if size > MAX_FILE_SIZE as u64 {
+        bail!("{}: {size} bytes, more than the {MAX_FILE_SIZE} that are read", path.display());
+    }
+    let text = std::fs::read_to_string(path).with_context(|| path.display().to_string())?;
+    Topology::from_yaml(&text).with_context(|| path.display().to_string())
+}
+
+/// The name asked for, or the topology's, or `lab`, with a number where that runs already.
+fn free_name(wanted: Option<String>, topology: &Topology) -> String {
+    let Some(name) = wanted else {
+        let base = topology.name.clone().unwrap_or_else(|| "lab".into());
+        let taken = list();
+        let numbered = (2..).map(|number| format!("{base}-{number}"));
+        let mut names = std::iter::once(base.clone()).chain(numbered);
+        return names.find(|name| !taken.contains(name)).unwrap_or(base);
+    };
+    name
+}
+
+fn start(arguments: Arguments) -> Result<ExitCode> {
+    let topology = topology(arguments.file.as_deref(), arguments.topo.as_deref())?;
+    let counts = format!(
+        "{} hosts, {} switches, {} links",
+        topology.hosts.len(),
+        topology.switches.len(),
+        topology.links.len()
+    );
+    let options = Options {
+        name: free_name(arguments.name, &topology),
+        topology,
+        controller: arguments.controller,
+        fail_mode: arguments.fail_mode.map(|mode| match mode {
+            Mode::Standalone => FailMode::Standalone,
+            Mode::Secure => FailMode::Secure,
+        }),
+        detached: arguments.detach,
+        program: std::env::current_exe().context("the program cannot find itself")?,
+    };
+    let name = options.name.clone();
+    let begun = Instant::now();
+    let lab = Lab::start(options, |progress| match progress {
+        Progress::Step(step) => eprintln!("*** {step}"),
+        Progress::Warning(warning) => eprintln!("*** warning: {warning}"),
+        Progress::Ready | Progress::Failed(_) => {}
+    })?;
+    eprintln!("*** lab {name} is up after {:.2} s: {counts}", begun.elapsed().as_secs_f64());
+    if arguments.detach {
+        eprintln!(
+            "*** heddle exec --lab {name} HOST COMMAND, heddle lab shell {name}, heddle lab stop {name}"
+        );
+        return Ok(ExitCode::SUCCESS);
+    }
+    let shell = Shell::new(&lab)?;
+    let passed = match arguments.test {
+        None => shell.run().map(|()| true),
+        Some(Test::None) => Ok(true),
+        Some(Test::Pingall) => shell.ping_all(&[], false, 1),
+        Some(Test::Pingall6) => shell.ping_all(&[], true, 1),
+        Some(Test::Pingpair) => shell.ping_all(&shell.ends()?, false, 1),
+        Some(Test::Iperf) => shell.iperf(&shell.ends()?).map(|()| true),
+    };
+    let begun = Instant::now();
+    lab.stop()?;
+    eprintln!("*** lab {name} ended in {:.2} s", begun.elapsed().as_secs_f64());
+    Ok(if passed? { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn stop(which: Which, all: bool) -> Result<ExitCode> {
+    if !all {
+        attach(which.lab.as_deref())?.stop()?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    for name in list() {
+        Lab::attach(&name)?.stop()?;
+        eprintln!("*** lab {name} ended");
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn show_list(json: bool) -> Result<ExitCode> {
+    let infos: Vec<Info> =
+        list().iter().filter_map(|name| Lab::attach(name).and_then(|lab| lab.info()).ok()).collect();
+    if json {
+        println!("{}", serde_json::to_string_pretty(&infos)?);
+        return Ok(ExitCode::SUCCESS);
+    }
+    if infos.is_empty() && std::io::stdout().is_terminal() {
+        eprintln!("no lab is running");
+    }
+    for info in infos {
+        let topology = &info.launch.topology;
+        println!(
+            "{:<16} {:>5} hosts {:>5} switches {:>5} links  {}",
+            info.launch.name,
+            topology.hosts.len(),
+            topology.switches.len(),
+            topology.links.len(),
+            info.launch.run_directory.display()
+        );
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn show(which: &Which, json: bool) -> Result<ExitCode> {
+    let info = attach(which.lab.as_deref())?.info()?;
+    if json {
+        println!("{}", serde_json::to_string_pretty(&info)?);
+    } else {
+        print!("{}", heddle_lab::shell::show_info(&info));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// A path as a shell reads it back.
+fn quoted(path: &Path) -> String {
+    let text = path.display().to_string();
+    let plain = |letter: char| letter.is_ascii_alphanumeric() || "/._-".contains(letter);
+    if text.chars().all(plain) { text } else { format!("'{}'", text.replace('\'', "'\\''")) }
+}

@@ -1,0 +1,213 @@
+//! The lab's shell: reads lines, from a terminal or from a pipe, and does what they say.
+
+use std::fs::File;
+use std::io::{BufRead, IsTerminal};
+use std::os::fd::AsFd;
+use std::process::Command as Process;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Instant;
+
+use anyhow::{Context, Result, bail};
+use heddle_lab::client::{Lab, Signaller};
+use heddle_lab::shell::{Command, parse, show_info, show_pings};
+use heddle_lab::topology::Topology;
+use rustyline::error::ReadlineError;
+
+/// Files within files that `source` may name.
+const MAX_SOURCES: usize = 16;
+
+/// A shell on a lab.
+pub struct Shell<'a> {
+    lab: &'a Lab,
+    topology: Topology,
+}
+
+/// Whether to go on.
+#[derive(PartialEq, Eq)]
+enum Next {
+    Line,
+    Exit,
+}
+
+impl<'a> Shell<'a> {
+    /// A shell on this lab.
+    pub fn new(lab: &'a Lab) -> Result<Self> {
+        Ok(Self { lab, topology: lab.info()?.launch.topology })
+    }
+
+    /// Runs lines until they end or say so.
+    pub fn run(&self) -> Result<()> {
+        if std::io::stdin().is_terminal() {
+            return self.converse();
+        }
+        for line in std::io::stdin().lock().lines() {
+            if self.line(&line?, 0) == Next::Exit {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn converse(&self) -> Result<()> {
+        let mut editor: rustyline::Editor<Names, _> = rustyline::Editor::new()?;
+        editor.set_helper(Some(Names::new(&self.topology)));
+        loop {
+            match editor.readline("heddle> ") {
+                Ok(line) => {
+                    let _ = editor.add_history_entry(line.as_str());
+                    if self.line(&line, 0) == Next::Exit {
+                        return Ok(());
+                    }
+                }
+                Err(ReadlineError::Interrupted) => {}
+                Err(ReadlineError::Eof) => return Ok(()),
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    /// Does what a line says; what fails is shown, and the shell goes on.
+    fn line(&self, line: &str, depth: usize) -> Next {
+        match self.command(parse(line, &self.topology), depth) {
+            Ok(next) => next,
+            Err(error) => {
+                eprintln!("*** {error:#}");
+                Next::Line
+            }
+        }
+    }
+
+    fn command(&self, command: Command, depth: usize) -> Result<Next> {
+        match command {
+            Command::Nothing => {}
+            Command::Exit => return Ok(Next::Exit),
+            Command::Print(text) => print!("{text}"),
+            Command::Wrong(why) => bail!(why),
+            Command::Status => print!("{}", show_info(&self.lab.info()?)),
+            Command::PingAll { timeout } => drop(self.ping_all(&[], false, timeout)?),
+            Command::PingPair(pair) => drop(self.ping_all(&pair, false, 1)?),
+            Command::Iperf(pair) => self.iperf(&pair)?,
+            Command::Link { a, b, up } => self.lab.set_link(&a, &b, up)?,
+            Command::Shell(line) => {
+                let mut process = Process::new("sh");
+                process.args(["-c", &line]).env("OVS_RUNDIR", self.lab.run_directory());
+                process.status().context("sh")?;
+            }
+            Command::Source(path) => return self.source(&path, depth),
+            Command::Time(command) => {
+                let begun = Instant::now();
+                let next = self.command(*command, depth)?;
+                println!("*** Elapsed time: {:.6} secs", begun.elapsed().as_secs_f64());
+                return Ok(next);
+            }
+            Command::Run { host, line } => {
+                let code = exec_with_signals(self.lab, &host, &["sh".into(), "-c".into(), line])?;
+                if code != 0 && std::io::stdin().is_terminal() {
+                    eprintln!("*** exit code {code}");
+                }
+            }
+        }
+        Ok(Next::Line)
+    }
+
+    fn source(&self, path: &str, depth: usize) -> Result<Next> {
+        if depth >= MAX_SOURCES {
+            bail!("{path}: files that name each other, or more than {MAX_SOURCES} deep");
+        }
+        let file = File::open(path).with_context(|| path.to_owned())?;
+        for line in std::io::BufReader::new(file).lines() {
+            if self.line(&line.with_context(|| path.to_owned())?, depth + 1) == Next::Exit {
+                return Ok(Next::Exit);
+            }
+        }
+        Ok(Next::Line)
+    }
+
+    /// Pings between hosts, shows the outcome, and says whether all answered.
+    pub fn ping_all(&self, hosts: &[String], ipv6: bool, timeout: u32) -> Result<bool> {
+        let results = self.lab.ping(hosts, ipv6, timeout)?;
+        print!("{}", show_pings(&results));
+        Ok(results.iter().all(|result| result.answered))
+    }
+
+    /// Measures TCP throughput and shows it.
+    pub fn iperf(&self, [client, server]: &[String; 2]) -> Result<()> {
+        println!("*** Iperf: testing TCP bandwidth between {client} and {server}");
+        let rate = self.lab.iperf(client, server, 5)?;
+        let gigabits = |bits: f64| format!("{:.2} Gbits/sec", bits / 1e9);
+        println!("*** Results: ['{}', '{}']", gigabits(rate.received), gigabits(rate.sent));
+        Ok(())
+    }
+
+    /// The first host and the last.
+    pub fn ends(&self) -> Result<[String; 2]> {
+        match self.topology.hosts.as_slice() {
+            [first, .., last] => Ok([first.name.clone(), last.name.clone()]),
+            _ => bail!("the lab has fewer than two hosts"),
+        }
+    }
+}
+
+/// Completes words by the names of hosts and switches and the shell's own words.
+#[derive(rustyline::Helper, rustyline::Hinter, rustyline::Highlighter, rustyline::Validator)]
+struct Names(Vec<String>);
+
+impl Names {
+    fn new(topology: &Topology) -> Self {
+        let words = heddle_lab::shell::WORDS.iter().map(|word| (*word).to_owned());
+        let hosts = topology.hosts.iter().map(|host| host.name.clone());
+        let switches = topology.switches.iter().map(|switch| switch.name.clone());
+        Self(words.chain(hosts).chain(switches).collect())
+    }
+}
+
+impl rustyline::completion::Completer for Names {
+    type Candidate = String;
+
+    fn complete(
+        &self,
+        line: &str,
+        at: usize,
+        _: &rustyline::Context<'_>,
+    ) -> rustyline::Result<(usize, Vec<String>)> {
+        let start = line[..at].rfind(' ').map_or(0, |space| space + 1);
+        let fits = |name: &&String| name.starts_with(&line[start..at]);
+        Ok((start, self.0.iter().filter(fits).cloned().collect()))
+    }
+}
+
+/// The program that an interrupt goes to.
+static RUNNING: OnceLock<Arc<Mutex<Option<Signaller>>>> = OnceLock::new();
+
+fn running() -> MutexGuard<'static, Option<Signaller>> {
+    let signaller = RUNNING.get_or_init(|| {
+        let shared: Arc<Mutex<Option<Signaller>>> = Arc::default();
+        let forwarded = Arc::clone(&shared);
+        std::thread::spawn(move || forward(&forwarded));
+        shared
+    });
+    signaller.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Hands interrupts to the program that runs; without one, an interrupt ends this program as usual.
+fn forward(to: &Mutex<Option<Signaller>>) {
+    let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else { return };
+    runtime.block_on(async {
+        while tokio::signal::ctrl_c().await.is_ok() {
+            match &*to.lock().unwrap_or_else(PoisonError::into_inner) {
+                Some(signaller) => drop(signaller.send(nix::libc::SIGINT)),
+                None => std::process::exit(128 + nix::libc::SIGINT),
+            }
+        }
+    });
+}
+
+/// Runs a program in a host with this program's own streams; an interrupt goes to it. Returns its exit code.
+pub fn exec_with_signals(lab: &Lab, host: &str, argv: &[String]) -> Result<i32> {
+    let (input, output, error) = (std::io::stdin(), std::io::stdout(), std::io::stderr());
+    let program = lab.exec(host, argv, [input.as_fd(), output.as_fd(), error.as_fd()])?;
+    *running() = Some(program.signaller()?);
+    let code = program.wait();
+    *running() = None;
+    Ok(code?)
+}
