@@ -3,7 +3,7 @@
 //! An [`Instance`] is whatever has a network of its own and can run programs; an [`InstanceProvider`] makes
 //! them. [`netns`] holds a network namespace by a descriptor alone: no process sleeps in it and no name is
 //! bind-mounted, so that it vanishes with whoever holds the descriptor. [`dummy`] records what was asked and
-//! needs no privileges. `setns` is per thread, so everything that must happen inside a namespace happens on a
+//! needs no privileges. A device reaches the switch as a TAP or as a veth pair ([`Wiring`]). `setns` is per thread, so everything that must happen inside a namespace happens on a
 //! short-lived thread; callers may therefore use instances from any thread at once. The system calls that
 //! need `unsafe` are in [`sys`] alone.
 
@@ -45,6 +45,20 @@ pub struct Route {
     pub via: IpAddr,
 }
 
+/// How a device reaches the switch.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Wiring {
+    /// A TAP inside the instance, whose descriptor the switch gets.
+    #[default]
+    Tap,
+    /// A veth pair: the device is its far end, and the near end stays in the caller's network namespace. For
+    /// where `/dev/net/tun` is closed to the caller, and for scripts that look for `s1-eth1`.
+    Veth {
+        /// The near end's name in the caller's namespace, such as `s1-eth1`.
+        near: String,
+    },
+}
+
 /// One network device of an instance, as wanted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Nic {
@@ -58,6 +72,8 @@ pub struct Nic {
     pub addresses: Vec<Prefix>,
     /// Routes, added once the device is up.
     pub routes: Vec<Route>,
+    /// How it reaches the switch.
+    pub wiring: Wiring,
 }
 
 /// What the switch gets of a device that was made.
@@ -65,6 +81,9 @@ pub struct Nic {
 pub enum Attachment {
     /// A TAP's descriptor, with 12-byte vnet headers; the device lives as long as the descriptor.
     Tap(OwnedFd),
+    /// The near end of a veth pair, by its name in the caller's network namespace: up, with the device's MTU and
+    /// without addresses. The pair vanishes with the instance's namespace, or with either end.
+    Veth(String),
     /// Nothing real: the dummy provider's answer.
     Dummy,
 }
@@ -124,7 +143,7 @@ pub trait Instance: Send + Sync {
     /// Makes one network device and configures it.
     ///
     /// # Errors
-    /// The step that the kernel refused; a device half made vanishes with its descriptor.
+    /// The step that the kernel refused; a device half made is gone again.
     fn attach(&self, nic: &Nic) -> Result<Attachment, Error>;
     /// Sets a device up or down.
     ///

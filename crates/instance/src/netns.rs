@@ -1,7 +1,8 @@
 //! Instances that are network namespaces, held by a descriptor only.
 //!
-//! A TAP is made inside the namespace while the caller keeps its descriptor: one netdev a host instead of a
-//! veth pair. IPv6 duplicate address detection and router solicitation are off, so that a lab is usable at
+//! A TAP is made inside the namespace while the caller keeps its descriptor: one netdev a host instead of two.
+//! Where `/dev/net/tun` is closed to the caller ([`tap_available`]), a veth pair serves: it takes no more than
+//! privileges over both namespaces, which an ordinary user has in a user namespace of his own. IPv6 duplicate address detection and router solicitation are off, so that a lab is usable at
 //! once and starts quiet.
 
 use std::ffi::CString;
@@ -14,8 +15,10 @@ use std::process::Child;
 use nix::net::if_::if_nametoindex;
 use nix::sched::{CloneFlags, setns, unshare};
 
-use crate::netlink::Netlink;
-use crate::{Attachment, Error, Instance, InstanceProvider, Nic, Program, dummy, sys};
+use crate::netlink::{Netlink, Refused, Request};
+use crate::{Attachment, Error, Instance, InstanceProvider, Nic, Program, Wiring, dummy, sys};
+
+const TUN: &str = "/dev/net/tun";
 
 /// Makes network namespaces.
 #[derive(Clone, Copy, Debug, Default)]
@@ -46,22 +49,18 @@ impl Instance for NetnsInstance {
     }
 
     fn attach(&self, nic: &Nic) -> Result<Attachment, Error> {
-        self.inside(|| {
-            let tun = File::options()
-                .read(true)
-                .write(true)
-                .open("/dev/net/tun")
-                .map_err(|source| Error::Tun { instance: self.name.clone(), source })?;
-            let tap = sys::make_tap(tun, &nic.name).map_err(|e| system("making the TAP", &self.name, e))?;
-            configure(nic).map_err(|e| system("configuring the device", &self.name, e))?;
-            Ok(Attachment::Tap(tap))
-        })
+        match &nic.wiring {
+            Wiring::Tap => self.attach_tap(nic),
+            Wiring::Veth { near } => self.attach_veth(nic, near),
+        }
     }
 
     fn set_link(&self, device: &str, up: bool) -> Result<(), Error> {
         self.inside(|| {
-            let set = || Netlink::open()?.set_link(if_nametoindex(device)?, None, None, up);
-            set().map_err(|e| system("setting a link", &self.name, e))
+            let index =
+                if_nametoindex(device).map_err(|e| system("finding the device", &self.name, e.into()))?;
+            let request = Request::set_link(index, None, None, up);
+            self.netlink()?.apply(vec![request]).map_err(|e| self.refused(e))
         })
     }
 
@@ -77,6 +76,54 @@ impl Instance for NetnsInstance {
 }
 
 impl NetnsInstance {
+    fn attach_tap(&self, nic: &Nic) -> Result<Attachment, Error> {
+        self.inside(|| {
+            let tun = open_tun().map_err(|source| Error::Tun { instance: self.name.clone(), source })?;
+            let tap = sys::make_tap(tun, &nic.name).map_err(|e| system("making the TAP", &self.name, e))?;
+            self.configure(nic)?;
+            Ok(Attachment::Tap(tap))
+        })
+    }
+
+    fn attach_veth(&self, nic: &Nic, near: &str) -> Result<Attachment, Error> {
+        for name in [near, &nic.name] {
+            sys::check_interface_name(name).map_err(|e| system("naming the veth pair", &self.name, e))?;
+        }
+        let mut netlink = self.netlink()?;
+        // Apart from what follows, which would else be done to a stranger that has the name already.
+        let pair = vec![Request::make_veth(near, &nic.name, self.netns.as_fd(), nic.mtu)];
+        netlink.apply(pair).map_err(|e| self.refused(e))?;
+        let finished = bring_up_near(&mut netlink, near)
+            .map_err(|e| self.refused(e))
+            .and_then(|()| self.inside(|| self.configure(nic)));
+        if let Err(error) = finished {
+            // The error at hand says more than that the pair could not be removed either.
+            let _ = netlink.apply(vec![Request::delete_link(near)]);
+            return Err(error);
+        }
+        Ok(Attachment::Veth(near.to_owned()))
+    }
+
+    /// Sets the device in the calling thread's namespace up, and gives it what was asked for it.
+    fn configure(&self, nic: &Nic) -> Result<(), Error> {
+        let index = if_nametoindex(nic.name.as_str())
+            .map_err(|e| system("finding the device", &self.name, e.into()))?;
+        let link = Request::set_link(index, Some(nic.mac), Some(nic.mtu), true);
+        let addresses = nic.addresses.iter().map(|&prefix| Request::add_address(index, prefix));
+        let routes = nic.routes.iter().map(|&route| Request::add_route(index, route));
+        let requests = std::iter::once(link).chain(addresses).chain(routes).collect();
+        self.netlink()?.apply(requests).map_err(|e| self.refused(e))
+    }
+
+    /// A socket in the calling thread's namespace.
+    fn netlink(&self) -> Result<Netlink, Error> {
+        Netlink::open().map_err(|e| system("opening a netlink socket", &self.name, e))
+    }
+
+    fn refused(&self, refused: Refused) -> Error {
+        system(refused.what, &self.name, refused.source)
+    }
+
     fn inside<T: Send>(&self, work: impl FnOnce() -> Result<T, Error> + Send) -> Result<T, Error> {
         on_thread(&self.name, || {
             setns(&self.netns, CloneFlags::CLONE_NEWNET)
@@ -84,6 +131,18 @@ impl NetnsInstance {
             work()
         })
     }
+}
+
+/// The near end is the switch's alone: the kernel is kept from speaking or answering there by IPv6 itself.
+fn bring_up_near(netlink: &mut Netlink, near: &str) -> Result<(), Refused> {
+    // The stronger of two means; the file is absent without IPv6, and read-only in some containers.
+    let _ = fs::write(format!("/proc/sys/net/ipv6/conf/{near}/disable_ipv6"), "1");
+    match netlink.apply(vec![Request::without_link_local(near)]) {
+        // There is no IPv6 in this kernel, or on so small an MTU: then nothing has to be turned off.
+        Err(refused) if refused.source.raw_os_error() == Some(libc::EAFNOSUPPORT) => {}
+        other => other?,
+    }
+    netlink.apply(vec![Request::set_link_named(near, true)])
 }
 
 /// Makes a namespace for the calling thread, which is then good for nothing else, and returns its descriptor.
@@ -102,17 +161,20 @@ fn create_namespace() -> io::Result<OwnedFd> {
 /// # Errors
 /// The kernel's refusal.
 pub fn loopback_up() -> io::Result<()> {
-    Netlink::open()?.set_link(if_nametoindex("lo")?, None, None, true)
+    let up = Request::set_link(if_nametoindex("lo")?, None, None, true);
+    Netlink::open()?.apply(vec![up]).map_err(|refused| refused.source)
 }
 
-fn configure(nic: &Nic) -> io::Result<()> {
-    let index = if_nametoindex(nic.name.as_str())?;
-    let mut netlink = Netlink::open()?;
-    netlink.set_link(index, Some(nic.mac), Some(nic.mtu), true)?;
-    for prefix in &nic.addresses {
-        netlink.add_address(index, *prefix)?;
-    }
-    nic.routes.iter().try_for_each(|route| netlink.add_route(index, *route))
+/// Whether TAPs can be made: `/dev/net/tun` opens for reading and writing.
+///
+/// # Errors
+/// Why not: the file is absent (the `tun` module is not loaded), or closed to the caller.
+pub fn tap_available() -> io::Result<()> {
+    open_tun().map(drop)
+}
+
+fn open_tun() -> io::Result<File> {
+    File::options().read(true).write(true).open(TUN)
 }
 
 fn on_thread<T: Send>(name: &str, work: impl FnOnce() -> Result<T, Error> + Send) -> Result<T, Error> {
@@ -122,32 +184,4 @@ fn on_thread<T: Send>(name: &str, work: impl FnOnce() -> Result<T, Error> + Send
 
 fn system(what: &'static str, instance: &str, source: io::Error) -> Error {
     Error::System { what, instance: instance.to_owned(), source }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::Prefix;
-
-    #[test]
-    fn a_host_has_its_own_addresses_and_name() {
-        let Ok(host) = NetnsProvider.create("h1") else {
-            eprintln!("skipped: needs the right to make network namespaces (root)");
-            return;
-        };
-        let prefix = |text: &str, length| Prefix { address: text.parse().unwrap(), length };
-        let nic = Nic {
-            name: "h1-eth0".into(),
-            mac: [0, 0, 0, 0, 0, 1],
-            mtu: 1500,
-            addresses: vec![prefix("10.0.0.1", 8), prefix("fd00::1", 64)],
-            routes: vec![],
-        };
-        let Attachment::Tap(_tap) = host.attach(&nic).unwrap() else { panic!("no TAP") };
-        let script = "test $(uname -n) = h1 && ip addr show h1-eth0 | grep -q fd00::1/64 && \
-                      ip addr show h1-eth0 | grep -q 10.0.0.1/8";
-        let argv = ["sh", "-c", script].map(Into::into).to_vec();
-        let mut child = host.spawn(Program { argv, ..Program::default() }).unwrap();
-        assert!(child.wait().unwrap().success());
-    }
 }

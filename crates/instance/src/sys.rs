@@ -25,17 +25,24 @@ const VNET_HEADER_SIZE: libc::c_int = 12;
 /// Checksum, TSO over both IP versions with ECN, and USO: what the kernel takes is tried in this order.
 const OFFLOADS: [libc::c_int; 3] = [0x01 | 0x02 | 0x04 | 0x08 | 0x20 | 0x40, 0x01 | 0x02 | 0x04 | 0x08, 0x01];
 
+/// Refuses what no interface can be called; the kernel has the last word on the rest.
+///
+/// # Errors
+/// The name is empty, longer than 15 bytes, or has a byte of zero.
+pub fn check_interface_name(name: &str) -> io::Result<()> {
+    if name.is_empty() || name.len() >= libc::IFNAMSIZ || name.contains('\0') {
+        let reason = "an interface's name has 1 to 15 bytes, none of them zero";
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, reason));
+    }
+    Ok(())
+}
+
 /// Turns an open `/dev/net/tun` into a TAP of this name in the calling thread's network namespace.
 ///
 /// # Errors
 /// The kernel's refusal, or a name longer than 15 bytes.
 pub fn make_tap(tun: File, name: &str) -> io::Result<OwnedFd> {
-    if name.is_empty() || name.len() >= libc::IFNAMSIZ {
-        return Err(io::Error::new(
-            io::ErrorKind::InvalidInput,
-            "an interface's name has 1 to 15 characters",
-        ));
-    }
+    check_interface_name(name)?;
     // SAFETY: ifreq is a plain C structure for which all zeroes is a valid value.
     let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
     for (to, from) in request.ifr_name.iter_mut().zip(name.bytes()) {

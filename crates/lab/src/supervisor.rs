@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 
 use heddle_instance::netns::{NetnsProvider, loopback_up};
-use heddle_instance::{Attachment, Instance, InstanceProvider, Nic, sys};
+use heddle_instance::{Attachment, Instance, InstanceProvider, Nic, Wiring, sys};
 use heddle_switch::config::{PortConfig, PortKind};
 use nix::mount::{MsFlags, mount};
 
@@ -187,6 +187,7 @@ fn make_host(launch: &Launch, host: &Host) -> Result<(Box<dyn Instance>, Vec<Por
             mtu: MTU,
             addresses: if first { host.addresses.clone() } else { vec![] },
             routes: if first { host.routes.clone() } else { vec![] },
+            wiring: Wiring::Tap,
         };
         if let Attachment::Tap(descriptor) = instance.attach(&nic)? {
             let kind = PortKind::TapDescriptor { fd: 0, mac: nic.mac, mtu: MTU };
