@@ -8,10 +8,11 @@ use std::time::Instant;
 use anyhow::{Context, Result, bail};
 use clap::{Args, Subcommand, ValueEnum};
 use heddle_lab::client::{Lab, Options, list};
-use heddle_lab::protocol::{Controller, Info, Progress};
+use heddle_lab::protocol::{Controller, Info, Progress, Wiring};
 use heddle_lab::topology::{FailMode, MAX_FILE_SIZE, Topology};
 
-use crate::shell::{self, Shell};
+use crate::shell::Shell;
+use crate::terminal;
 
 /// What `heddle lab` takes.
 #[derive(Args)]
@@ -43,6 +44,10 @@ pub struct Arguments {
     /// What switches do without a controller; standalone where there is to be none, else secure.
     #[arg(long, value_enum)]
     fail_mode: Option<Mode>,
+    /// How hosts reach their switch: by tap devices in the hosts, or by veth pairs whose ends s1-eth1 and so on are
+    /// in the lab's own network namespace; tap where it can be had.
+    #[arg(long, value_enum)]
+    wiring: Option<Wires>,
     /// Its name among your labs.
     #[arg(long)]
     name: Option<String>,
@@ -55,6 +60,12 @@ pub struct Arguments {
 enum Mode {
     Standalone,
     Secure,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Wires {
+    Tap,
+    Veth,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -173,7 +184,7 @@ pub fn run(arguments: Arguments) -> Result<ExitCode> {
 /// Runs `heddle exec`: its exit code is the program's.
 pub fn exec(arguments: &Exec) -> Result<ExitCode> {
     let lab = attach(arguments.lab.as_deref())?;
-    let code = shell::exec_with_signals(&lab, &arguments.host, &arguments.command)?;
+    let code = terminal::exec(&lab, &arguments.host, &arguments.command)?;
     Ok(ExitCode::from(u8::try_from(code).unwrap_or(u8::MAX)))
 }
 
@@ -217,12 +228,7 @@ fn free_name(wanted: Option<String>, topology: &Topology) -> String {
 
 fn start(arguments: Arguments) -> Result<ExitCode> {
     let topology = topology(arguments.file.as_deref(), arguments.topo.as_deref())?;
-    let counts = format!(
-        "{} hosts, {} switches, {} links",
-        topology.hosts.len(),
-        topology.switches.len(),
-        topology.links.len()
-    );
+    let counts = counts(&topology);
     let options = Options {
         name: free_name(arguments.name, &topology),
         topology,
@@ -230,6 +236,10 @@ fn start(arguments: Arguments) -> Result<ExitCode> {
         fail_mode: arguments.fail_mode.map(|mode| match mode {
             Mode::Standalone => FailMode::Standalone,
             Mode::Secure => FailMode::Secure,
+        }),
+        wiring: arguments.wiring.map(|wiring| match wiring {
+            Wires::Tap => Wiring::Tap,
+            Wires::Veth => Wiring::Veth,
         }),
         detached: arguments.detach,
         program: std::env::current_exe().context("the program cannot find itself")?,
@@ -263,6 +273,17 @@ fn start(arguments: Arguments) -> Result<ExitCode> {
     Ok(if passed? { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
+fn counts(topology: &Topology) -> String {
+    let count =
+        |number: usize, one: &str, many: &str| format!("{number} {}", if number == 1 { one } else { many });
+    format!(
+        "{}, {}, {}",
+        count(topology.hosts.len(), "host", "hosts"),
+        count(topology.switches.len(), "switch", "switches"),
+        count(topology.links.len(), "link", "links")
+    )
+}
+
 fn stop(which: Which, all: bool) -> Result<ExitCode> {
     if !all {
         attach(which.lab.as_deref())?.stop()?;
@@ -286,13 +307,10 @@ fn show_list(json: bool) -> Result<ExitCode> {
         eprintln!("no lab is running");
     }
     for info in infos {
-        let topology = &info.launch.topology;
         println!(
-            "{:<16} {:>5} hosts {:>5} switches {:>5} links  {}",
+            "{:<16} {:<36} {}",
             info.launch.name,
-            topology.hosts.len(),
-            topology.switches.len(),
-            topology.links.len(),
+            counts(&info.launch.topology),
             info.launch.run_directory.display()
         );
     }

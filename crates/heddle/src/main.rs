@@ -6,6 +6,7 @@ mod lab;
 mod lab_switch;
 mod shell;
 mod switch;
+mod terminal;
 
 use std::path::PathBuf;
 use std::process::ExitCode;

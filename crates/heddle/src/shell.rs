@@ -2,16 +2,16 @@
 
 use std::fs::File;
 use std::io::{BufRead, IsTerminal};
-use std::os::fd::AsFd;
 use std::process::Command as Process;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
-use heddle_lab::client::{Lab, Signaller};
+use heddle_lab::client::Lab;
 use heddle_lab::shell::{Command, parse, show_info, show_pings};
 use heddle_lab::topology::Topology;
 use rustyline::error::ReadlineError;
+
+use crate::terminal;
 
 /// Files within files that `source` may name.
 const MAX_SOURCES: usize = 16;
@@ -101,7 +101,7 @@ impl<'a> Shell<'a> {
                 return Ok(next);
             }
             Command::Run { host, line } => {
-                let code = exec_with_signals(self.lab, &host, &["sh".into(), "-c".into(), line])?;
+                let code = terminal::exec(self.lab, &host, &["sh".into(), "-c".into(), line])?;
                 if code != 0 && std::io::stdin().is_terminal() {
                     eprintln!("*** exit code {code}");
                 }
@@ -174,40 +174,4 @@ impl rustyline::completion::Completer for Names {
         let fits = |name: &&String| name.starts_with(&line[start..at]);
         Ok((start, self.0.iter().filter(fits).cloned().collect()))
     }
-}
-
-/// The program that an interrupt goes to.
-static RUNNING: OnceLock<Arc<Mutex<Option<Signaller>>>> = OnceLock::new();
-
-fn running() -> MutexGuard<'static, Option<Signaller>> {
-    let signaller = RUNNING.get_or_init(|| {
-        let shared: Arc<Mutex<Option<Signaller>>> = Arc::default();
-        let forwarded = Arc::clone(&shared);
-        std::thread::spawn(move || forward(&forwarded));
-        shared
-    });
-    signaller.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Hands interrupts to the program that runs; without one, an interrupt ends this program as usual.
-fn forward(to: &Mutex<Option<Signaller>>) {
-    let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else { return };
-    runtime.block_on(async {
-        while tokio::signal::ctrl_c().await.is_ok() {
-            match &*to.lock().unwrap_or_else(PoisonError::into_inner) {
-                Some(signaller) => drop(signaller.send(nix::libc::SIGINT)),
-                None => std::process::exit(128 + nix::libc::SIGINT),
-            }
-        }
-    });
-}
-
-/// Runs a program in a host with this program's own streams; an interrupt goes to it. Returns its exit code.
-pub fn exec_with_signals(lab: &Lab, host: &str, argv: &[String]) -> Result<i32> {
-    let (input, output, error) = (std::io::stdin(), std::io::stdout(), std::io::stderr());
-    let program = lab.exec(host, argv, [input.as_fd(), output.as_fd(), error.as_fd()])?;
-    *running() = Some(program.signaller()?);
-    let code = program.wait();
-    *running() = None;
-    Ok(code?)
 }

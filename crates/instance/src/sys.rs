@@ -5,7 +5,7 @@
 use std::ffi::CString;
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
@@ -65,10 +65,13 @@ pub fn make_tap(tun: File, name: &str) -> io::Result<OwnedFd> {
 }
 
 /// Makes a command run in a network namespace, with host name, `/sys` and `/etc/hosts` of its own where the
-/// kernel allows that, and in a process group of its own.
+/// kernel allows that, and in a session of its own, whose terminal is standard input if that is one that no other
+/// session has.
 pub fn enter_on_exec(command: &mut Command, netns: OwnedFd, hostname: String, hosts: Option<CString>) {
-    command.process_group(0);
     let enter = move || {
+        nix::unistd::setsid()?;
+        // SAFETY: the request takes a plain integer; it fails where standard input is no terminal or taken.
+        unsafe { libc::ioctl(0, libc::TIOCSCTTY, 0) };
         setns(&netns, CloneFlags::CLONE_NEWNET)?;
         if unshare(CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWUTS).is_ok() {
             let _ = sethostname(&hostname);
@@ -90,6 +93,27 @@ pub fn enter_on_exec(command: &mut Command, netns: OwnedFd, hostname: String, ho
     };
     // SAFETY: the closure only makes system calls with memory that was allocated before the fork.
     unsafe { command.pre_exec(enter) };
+}
+
+/// Size of a terminal in rows and columns; `None` where the descriptor is none.
+#[must_use]
+pub fn terminal_size(terminal: BorrowedFd<'_>) -> Option<nix::pty::Winsize> {
+    let mut size = nix::pty::Winsize { ws_row: 0, ws_col: 0, ws_xpixel: 0, ws_ypixel: 0 };
+    // SAFETY: the descriptor is borrowed and open, and the kernel writes within the structure it is given.
+    let answer = unsafe { libc::ioctl(terminal.as_raw_fd(), libc::TIOCGWINSZ, &raw mut size) };
+    (answer == 0).then_some(size)
+}
+
+/// Sets the size of a terminal, and tells the programs on it.
+///
+/// # Errors
+/// The descriptor is no terminal.
+pub fn set_terminal_size(terminal: BorrowedFd<'_>, size: nix::pty::Winsize) -> io::Result<()> {
+    // SAFETY: the descriptor is borrowed and open, and the kernel reads the structure it is given.
+    match unsafe { libc::ioctl(terminal.as_raw_fd(), libc::TIOCSWINSZ, &raw const size) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
 }
 
 /// Lets descriptors be inherited by a command under the given numbers.

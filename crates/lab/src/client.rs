@@ -14,7 +14,7 @@ use heddle_instance::sys;
 use nix::fcntl::{Flock, FlockArg};
 use serde::de::DeserializeOwned;
 
-use crate::protocol::{Controller, Info, Launch, Pinged, Progress, Reply, Request, Throughput};
+use crate::protocol::{Controller, Info, Launch, Pinged, Progress, Reply, Request, Throughput, Wiring};
 use crate::switch_child::CHILD_SOCKET;
 use crate::topology::{FailMode, Topology};
 use crate::wire::Channel;
@@ -41,6 +41,8 @@ pub struct Options {
     pub controller: Controller,
     /// For switches that do not say.
     pub fail_mode: Option<FailMode>,
+    /// How hosts' devices reach the switch; by TAPs if they can be had, when `None`.
+    pub wiring: Option<Wiring>,
     /// Lives on when the caller ends.
     pub detached: bool,
     /// The program with the hidden subcommands; usually `std::env::current_exe()`.
@@ -94,6 +96,7 @@ impl Lab {
             topology: options.topology,
             controller: options.controller,
             fail_mode: options.fail_mode,
+            wiring: options.wiring,
             detached: options.detached,
         };
         let started = launch_supervisor(&launch, lock).and_then(|(mut channel, supervisor)| {

@@ -21,6 +21,16 @@ pub enum Controller {
     Remote(String),
 }
 
+/// How hosts' devices reach the switch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Wiring {
+    /// By TAPs in the hosts: one device a host, whole segments at the lowest cost.
+    Tap,
+    /// By veth pairs, whose ends `s1-eth1`.. are in the lab's own network namespace.
+    Veth,
+}
+
 /// All that the supervisor must know.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Launch {
@@ -36,6 +46,8 @@ pub struct Launch {
     pub controller: Controller,
     /// For switches that do not say; standalone without a controller, else secure.
     pub fail_mode: Option<FailMode>,
+    /// How hosts' devices reach the switch; by TAPs if they can be had, when `None`.
+    pub wiring: Option<Wiring>,
     /// Lives on when its starter ends.
     pub detached: bool,
 }

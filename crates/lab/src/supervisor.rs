@@ -13,12 +13,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 
-use heddle_instance::netns::{NetnsProvider, loopback_up};
-use heddle_instance::{Attachment, Instance, InstanceProvider, Nic, Wiring, sys};
+use heddle_instance::netns::{NetnsProvider, loopback_up, tap_available};
+use heddle_instance::{Attachment, Instance, InstanceProvider, Nic, sys};
 use heddle_switch::config::{PortConfig, PortKind};
 use nix::mount::{MsFlags, mount};
 
-use crate::protocol::{Controller, Launch, Progress, Reply, Request};
+use crate::protocol::{Controller, Launch, Progress, Reply, Request, Wiring};
 use crate::reaper::Reaper;
 use crate::switch_child::{self, CHILD_SOCKET, Fate, Port, Tap, Wanted};
 use crate::topology::Host;
@@ -80,7 +80,8 @@ fn start(launch: Launch, starter: &Channel) -> Result<Arc<Lab>, String> {
     let reaper = Reaper::start().map_err(|e| format!("no thread can be started: {e}"))?;
     write_hosts_file(&launch).map_err(|e| format!("the lab's hosts file cannot be written: {e}"))?;
     step(format!("creating {} hosts", launch.topology.hosts.len()))?;
-    let (hosts, mut ports) = make_hosts(&launch)?;
+    let wiring = wiring(&launch, |text| starter.send(&Progress::Warning(text), &[]))?;
+    let (hosts, mut ports) = make_hosts(&launch, wiring)?;
     ports.extend(patches(&launch));
     step(format!("starting {} switches", launch.topology.switches.len()))?;
     if launch.controller == Controller::BuiltIn {
@@ -141,6 +142,20 @@ fn own_the_namespaces(name: &str) -> io::Result<()> {
     loopback_up()
 }
 
+/// How hosts are wired: as asked, or by TAPs where they can be had.
+fn wiring(launch: &Launch, warn: impl Fn(String) -> io::Result<()>) -> Result<Wiring, String> {
+    if let Some(wiring) = launch.wiring {
+        return Ok(wiring);
+    }
+    let Err(error) = tap_available() else { return Ok(Wiring::Tap) };
+    let warning = format!(
+        "/dev/net/tun cannot be opened ({error}), so hosts are wired by veth pairs, which carry fewer packets; \
+         `chmod 666 /dev/net/tun` as root opens it"
+    );
+    warn(warning).map_err(|e| e.to_string())?;
+    Ok(Wiring::Veth)
+}
+
 fn write_hosts_file(launch: &Launch) -> io::Result<()> {
     let mut text = String::from("127.0.0.1 localhost\n::1 localhost\n");
     for host in &launch.topology.hosts {
@@ -154,13 +169,13 @@ fn write_hosts_file(launch: &Launch) -> io::Result<()> {
 type Made = (HashMap<String, Box<dyn Instance>>, Vec<Port>);
 
 /// Makes all hosts on a few threads, since the kernel takes most of the time and serves several at once.
-fn make_hosts(launch: &Launch) -> Result<Made, String> {
+fn make_hosts(launch: &Launch, wiring: Wiring) -> Result<Made, String> {
     let next = AtomicUsize::new(0);
     let made: Mutex<Made> = Mutex::default();
     let hosts = &launch.topology.hosts;
     let work = || -> Result<(), String> {
         while let Some(host) = hosts.get(next.fetch_add(1, Ordering::Relaxed)) {
-            let (instance, ports) = make_host(launch, host).map_err(|e| explain(&e))?;
+            let (instance, ports) = make_host(launch, host, wiring).map_err(|e| explain(&e))?;
             let mut made = made.lock().unwrap_or_else(PoisonError::into_inner);
             made.0.insert(host.name.clone(), instance);
             made.1.extend(ports);
@@ -176,7 +191,11 @@ fn make_hosts(launch: &Launch) -> Result<Made, String> {
     Ok((hosts, ports))
 }
 
-fn make_host(launch: &Launch, host: &Host) -> Result<(Box<dyn Instance>, Vec<Port>), heddle_instance::Error> {
+fn make_host(
+    launch: &Launch,
+    host: &Host,
+    wiring: Wiring,
+) -> Result<(Box<dyn Instance>, Vec<Port>), heddle_instance::Error> {
     let instance = NetnsProvider.create(&host.name)?;
     let mut ports = vec![];
     for (number, (near, far)) in launch.topology.ends(&host.name).enumerate() {
@@ -187,13 +206,21 @@ fn make_host(launch: &Launch, host: &Host) -> Result<(Box<dyn Instance>, Vec<Por
             mtu: MTU,
             addresses: if first { host.addresses.clone() } else { vec![] },
             routes: if first { host.routes.clone() } else { vec![] },
-            wiring: Wiring::Tap,
+            wiring: match wiring {
+                Wiring::Tap => heddle_instance::Wiring::Tap,
+                Wiring::Veth => heddle_instance::Wiring::Veth { near: far.interface() },
+            },
         };
-        if let Attachment::Tap(descriptor) = instance.attach(&nic)? {
-            let kind = PortKind::TapDescriptor { fd: 0, mac: nic.mac, mtu: MTU };
-            let port = PortConfig { name: far.interface(), ofport: far.port, kind, removed: false };
-            ports.push((far.node.clone(), port, Some(Tap { mac: nic.mac, mtu: MTU, descriptor })));
-        }
+        let (kind, tap) = match instance.attach(&nic)? {
+            Attachment::Tap(descriptor) => (
+                PortKind::TapDescriptor { fd: 0, mac: nic.mac, mtu: MTU },
+                Some(Tap { mac: nic.mac, mtu: MTU, descriptor }),
+            ),
+            Attachment::Veth(interface) => (PortKind::Packet { interface }, None),
+            Attachment::Dummy => (PortKind::Dummy, None),
+        };
+        let port = PortConfig { name: far.interface(), ofport: far.port, kind, removed: false };
+        ports.push((far.node.clone(), port, tap));
     }
     Ok((instance, ports))
 }

@@ -89,6 +89,7 @@ fn start(name: &str) -> Option<Lab> {
         topology: Topology::from_spec("single,3").unwrap(),
         controller: Controller::None,
         fail_mode: None,
+        wiring: None,
         detached: true,
         program: std::env::current_exe().unwrap(),
     };
