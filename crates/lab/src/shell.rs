@@ -234,9 +234,6 @@ pub fn show_info(info: &Info) -> String {
     if switch.unconnected != 0 {
         let _ = writeln!(text, "{} bridges have no controller connected", switch.unconnected);
     }
-    if switch.punts_dropped != 0 {
-        let _ = writeln!(text, "{} packets found the controller behind", switch.punts_dropped);
-    }
     if switch.mismatches != 0 {
         let _ = writeln!(text, "{} cached answers were wrong; please report this", switch.mismatches);
     }

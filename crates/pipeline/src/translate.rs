@@ -777,9 +777,11 @@ impl Translator for Pipeline {
         Translation::run(&self.network, key, now_ms, effects)
     }
 
-    fn punt(&mut self, id: u32, _: &FlowKey, packet: &Packet, max_len: u16, _: u64) {
+    fn punt(&mut self, id: u32, _: &FlowKey, packet: &Packet, max_len: u16, now_ms: u64) {
         let Some(punt) = self.network.punts.value(id) else { return };
-        let Some(bridge) = self.network.bridge(&punt.bridge) else { return };
+        let Some(bridge) = self.network.bridge(&punt.bridge).filter(|bridge| bridge.may_punt(now_ms)) else {
+            return;
+        };
         let mut whole = packet.clone();
         heddle_wire::checksum::finish_partial(&mut whole);
         let length = whole.len().min(usize::from(max_len));

@@ -131,8 +131,6 @@ pub struct Status {
     pub without_flows: u32,
     /// Packets dropped since the start, by reason, in the order of their number.
     pub drops: Vec<(String, u64)>,
-    /// Packets that controllers were too slow to take.
-    pub punts_dropped: u64,
     /// Cached answers that were found wrong.
     pub mismatches: u64,
 }

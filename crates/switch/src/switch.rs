@@ -306,16 +306,17 @@ impl Switch {
             .into_iter()
             .map(|(reason, packets)| (reason.to_owned(), packets))
             .collect();
+        let all = |counter: fn(&Bridge) -> &AtomicU64| {
+            self.bridges.values().map(|bridge| counter(&bridge.bridge).load(Ordering::Relaxed)).sum::<u64>()
+        };
+        drops.push(("controller is behind".into(), all(|bridge| &bridge.punts_dropped)));
+        drops.push(("too many packets for the controller".into(), all(|bridge| &bridge.punts_limited)));
+        drops.retain(|(_, packets)| *packets != 0);
         drops.sort_by_key(|(_, packets)| std::cmp::Reverse(*packets));
         Status {
             unconnected: count(&|bridge| !bridge.wanted().controllers.is_empty() && bridge.connected() == 0),
             without_flows: count(&|bridge| bridge.bridge.snapshot().tables().is_empty()),
             drops,
-            punts_dropped: self
-                .bridges
-                .values()
-                .map(|bridge| bridge.bridge.punts_dropped.load(Ordering::Relaxed))
-                .sum(),
             mismatches: self.mismatches(),
         }
     }
