@@ -219,11 +219,11 @@ pub fn show_info(info: &Info) -> String {
     text.push_str(&net(&launch.topology));
     match info.last_outage_ms {
         Some(outage) => {
-            let _ = writeln!(
-                text,
-                "switch: restarted {} times, the last time {outage} ms without forwarding",
-                info.switch_restarts
-            );
+            let times = match info.switch_restarts {
+                1 => "once".to_owned(),
+                times => format!("{times} times"),
+            };
+            let _ = writeln!(text, "switch: restarted {times}, the last time {outage} ms without forwarding");
         }
         None => text.push_str("switch: runs since the start\n"),
     }
