@@ -124,8 +124,8 @@ impl Session {
                             self.close(CloseReason::NoHello, notices);
                         }
                     }
-                    Err(error) => {
-                        notices.push(Notice::Refused(error));
+                    Err(fault) => {
+                        notices.push(Notice::Refused(fault.error));
                         self.close(CloseReason::BrokenStream, notices);
                     }
                 }

@@ -98,7 +98,7 @@ fn flows_are_written_and_read_back() {
     assert!(dump.contains("ipv6_dst=fd00::/64 actions=drop") && !dump.contains("tcp"), "{dump}");
     assert!(switch.good("s2", "dump-flows", &[]).contains("priority=0 actions=NORMAL"));
     assert!(switch.good("s1", "show", &[]).contains("1(s1-eth1)"));
-    assert!(switch.good("s1", "dump-ports", &[]).contains("2 ports"));
+    assert!(switch.good("s1", "dump-ports", &[]).contains("3 ports"));
 }
 
 #[test]

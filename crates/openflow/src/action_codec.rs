@@ -1,6 +1,7 @@
 //! Actions and instructions on the wire (OpenFlow 1.3.5 sections 7.2.4 and 7.2.5; Nicira's experimenter actions).
 
 use heddle_flow::Field;
+use heddle_flow::layout::VLAN_PRESENT;
 
 use crate::action::{Action, Instruction};
 use crate::bytes::{Put, Reader};
@@ -26,6 +27,10 @@ pub fn decode_actions(reader: &mut Reader<'_>) -> Result<Vec<Action>, OfError> {
         let mut body = reader.part(length, OfError::ActionBadLength)?;
         body.skip(4)?;
         actions.push(decode_action(kind, &mut body)?);
+        // What is left can only be padding up to a multiple of eight bytes.
+        if body.left() >= 8 {
+            return Err(OfError::ActionBadLength);
+        }
         if actions.len() > MAX_ACTIONS {
             return Err(OfError::ActionTooMany);
         }
@@ -60,19 +65,32 @@ fn decode_action(kind: u16, body: &mut Reader<'_>) -> Result<Action, OfError> {
         },
         20 => Action::PopMpls(body.u16()?),
         21 => Action::SetQueue(body.u32()?),
-        22 => Action::Group(body.u32()?),
+        22 => match body.u32()? {
+            group if group <= crate::modify::GroupMod::MAX => Action::Group(group),
+            _ => return Err(OfError::ActionBadOutGroup),
+        },
         23 => Action::SetTtl(body.u8()?),
         24 => Action::DecTtl,
-        25 => {
-            let (field, value, mask) = oxm::decode_entry(body).map_err(set_error)?;
-            if mask != field.spec().full_mask() {
-                return Err(OfError::ActionBadSetArgument); // A mask came with OpenFlow 1.5.
-            }
-            set_field(field, value, mask)?
-        }
+        25 => decode_set_field(body)?,
         0xffff => return decode_nicira(body),
         _ => return Err(OfError::ActionBadType),
     })
+}
+
+fn decode_set_field(body: &mut Reader<'_>) -> Result<Action, OfError> {
+    let mut header = *body;
+    header.skip(2)?;
+    if header.u8()? & 1 != 0 {
+        return Err(OfError::ActionBadSetMask); // A mask came with OpenFlow 1.5.
+    }
+    let (field, value, mask) = oxm::decode_entry(body).map_err(set_error)?;
+    if field == Field::InPort {
+        return Err(OfError::ActionBadSetType); // It is no header field (section 7.2.5.7); Nicira's `load` sets it.
+    }
+    if body.rest().iter().any(|&byte| byte != 0) {
+        return Err(OfError::ActionBadSetArgument);
+    }
+    set_field(field, value, mask)
 }
 
 fn set_error(error: OfError) -> OfError {
@@ -87,6 +105,10 @@ fn set_error(error: OfError) -> OfError {
 fn set_field(field: Field, value: u128, mask: u128) -> Result<Action, OfError> {
     if !field.spec().writable {
         return Err(OfError::ActionBadSetType);
+    }
+    // A tag that is set is there; popping it is another action.
+    if field == Field::VlanVid && mask & u128::from(VLAN_PRESENT) & !value != 0 {
+        return Err(OfError::ActionBadSetArgument);
     }
     Ok(Action::SetField { field, value, mask })
 }
@@ -213,9 +235,10 @@ fn encode_action(out: &mut Vec<u8>, action: &Action) -> u16 {
 }
 
 /// `set_field` where the whole field is set, Nicira's `load` where some adjoining bits are, else Nicira's `load` with
-/// a mask. The ToS byte has no number among OpenFlow's fields, and with Nicira's stands for DSCP alone.
+/// a mask. The ToS byte has no number among OpenFlow's fields, and with Nicira's stands for DSCP alone; the input port has
+/// one, but OpenFlow's own action may not set it.
 fn encode_set(out: &mut Vec<u8>, field: Field, value: u128, mask: u128) -> u16 {
-    if mask == field.spec().full_mask() && field != Field::NwTos {
+    if mask == field.spec().full_mask() && !matches!(field, Field::NwTos | Field::InPort) {
         oxm::encode_entry(out, (field, value, mask));
         return 25;
     }
@@ -280,22 +303,10 @@ pub fn decode_instructions(reader: &mut Reader<'_>) -> Result<Vec<Instruction>, 
         }
         let mut body = reader.part(length, OfError::InstructionBadLength)?;
         body.skip(4)?;
-        let instruction = match kind {
-            1 => Instruction::GotoTable(body.u8()?),
-            2 => {
-                body.skip(4)?;
-                Instruction::WriteMetadata { value: body.u64()?, mask: body.u64()? }
-            }
-            3 | 4 => {
-                body.skip(4)?;
-                let mut rest = Reader::new(body.rest(), OfError::ActionBadLength);
-                let actions = decode_actions(&mut rest)?;
-                if kind == 3 { Instruction::Write(actions) } else { Instruction::Apply(actions) }
-            }
-            5 => Instruction::Clear,
-            6 => Instruction::Meter(body.u32()?),
-            _ => return Err(OfError::InstructionUnknown),
-        };
+        let instruction = decode_instruction(kind, &mut body)?;
+        if body.left() != 0 {
+            return Err(OfError::InstructionBadLength);
+        }
         let same =
             |other: &Instruction| std::mem::discriminant(other) == std::mem::discriminant(&instruction);
         if instructions.iter().any(same) {
@@ -305,6 +316,33 @@ pub fn decode_instructions(reader: &mut Reader<'_>) -> Result<Vec<Instruction>, 
     }
     instructions.sort_by_key(order);
     Ok(instructions)
+}
+
+fn decode_instruction(kind: u16, body: &mut Reader<'_>) -> Result<Instruction, OfError> {
+    Ok(match kind {
+        1 => {
+            let table = body.u8()?;
+            body.skip(3)?;
+            Instruction::GotoTable(table)
+        }
+        2 => {
+            body.skip(4)?;
+            Instruction::WriteMetadata { value: body.u64()?, mask: body.u64()? }
+        }
+        3 | 4 => {
+            body.skip(4)?;
+            let mut rest = Reader::new(body.rest(), OfError::ActionBadLength);
+            let actions = decode_actions(&mut rest)?;
+            if kind == 3 { Instruction::Write(actions) } else { Instruction::Apply(actions) }
+        }
+        5 => {
+            body.skip(4)?;
+            Instruction::Clear
+        }
+        6 => Instruction::Meter(body.u32()?),
+        0xffff => return Err(OfError::InstructionBadExperimenter),
+        _ => return Err(OfError::InstructionUnknown),
+    })
 }
 
 /// The order in which instructions run (OpenFlow 1.3.5 section 5.9).

@@ -51,6 +51,38 @@ impl<'a> Reader<'a> {
         self.take(count).map(|_| ())
     }
 
+    /// An Ethernet address.
+    ///
+    /// # Errors
+    /// If fewer than six bytes are left.
+    pub fn mac(&mut self) -> Result<[u8; 6], OfError> {
+        self.array()
+    }
+
+    /// A name in a field of `width` bytes that a zero ends. What is no text becomes question marks, byte by byte, so that it
+    /// grows no longer.
+    ///
+    /// # Errors
+    /// If fewer bytes are left.
+    pub fn name(&mut self, width: usize) -> Result<String, OfError> {
+        let bytes = self.take(width)?;
+        let last = bytes.len().saturating_sub(1);
+        let end = bytes.iter().position(|&byte| byte == 0).unwrap_or(last).min(last);
+        let plain = |&byte: &u8| if byte.is_ascii() { char::from(byte) } else { '?' };
+        Ok(match std::str::from_utf8(&bytes[..end]) {
+            Ok(name) => name.to_owned(),
+            Err(_) => bytes[..end].iter().map(plain).collect(),
+        })
+    }
+
+    /// A duration, of seconds and nanoseconds, in milliseconds.
+    ///
+    /// # Errors
+    /// If fewer than eight bytes are left.
+    pub fn duration(&mut self) -> Result<u64, OfError> {
+        Ok(u64::from(self.u32()?) * 1000 + u64::from(self.u32()?) / 1_000_000)
+    }
+
     fn array<const N: usize>(&mut self) -> Result<[u8; N], OfError> {
         let short = self.short;
         self.take(N)?.first_chunk().copied().ok_or(short)
@@ -99,6 +131,8 @@ pub trait Put {
     fn u32(&mut self, value: u32);
     /// Eight bytes.
     fn u64(&mut self, value: u64);
+    /// A duration in milliseconds, as seconds and nanoseconds.
+    fn duration(&mut self, milliseconds: u64);
     /// Zeros.
     fn zeros(&mut self, count: usize);
     /// Zeros up to a multiple of eight bytes counted from `start`.
@@ -121,6 +155,10 @@ impl Put for Vec<u8> {
     }
     fn u64(&mut self, value: u64) {
         self.extend_from_slice(&value.to_be_bytes());
+    }
+    fn duration(&mut self, milliseconds: u64) {
+        self.u32((milliseconds / 1000) as u32);
+        self.u32((milliseconds % 1000) as u32 * 1_000_000);
     }
     fn zeros(&mut self, count: usize) {
         self.resize(self.len() + count, 0);

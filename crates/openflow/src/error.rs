@@ -1,4 +1,12 @@
 //! Errors of the protocol: one table of types, codes and names (OpenFlow 1.3.5 section 7.4.4).
+//!
+//! Two errors that OpenFlow 1.4 and 1.5 name have no number of their own in 1.3. The Open Networking Foundation's
+//! extension package for 1.3 gives them one as experimenter errors, which is how Open vSwitch sends them too.
+
+/// Error type of experimenters, whose id stands before the data.
+pub const EXPERIMENTER_ERROR: u16 = 0xffff;
+/// The Open Networking Foundation's experimenter id.
+pub const ONF: u32 = 0x4f4e_4600;
 
 macro_rules! errors {
     ($($variant:ident = $kind:literal, $code:literal, $name:literal;)*) => {
@@ -13,6 +21,11 @@ macro_rules! errors {
             /// Type and code on the wire.
             pub fn number(self) -> (u16, u16) {
                 match self { $(OfError::$variant => ($kind, $code),)* }
+            }
+
+            /// Whose error it is where its type is that of experimenters; the id goes before the data.
+            pub fn experimenter(self) -> Option<u32> {
+                (self.number().0 == EXPERIMENTER_ERROR).then_some(ONF)
             }
 
             /// The specification's name.
@@ -56,6 +69,7 @@ errors! {
     ActionBadSetType = 2, 13, "OFPBAC_BAD_SET_TYPE";
     ActionBadSetLength = 2, 14, "OFPBAC_BAD_SET_LEN";
     ActionBadSetArgument = 2, 15, "OFPBAC_BAD_SET_ARGUMENT";
+    ActionBadSetMask = 0xffff, 4250, "OFPBAC_BAD_SET_MASK";
     InstructionUnknown = 3, 0, "OFPBIC_UNKNOWN_INST";
     InstructionUnsupported = 3, 1, "OFPBIC_UNSUP_INST";
     InstructionBadTable = 3, 2, "OFPBIC_BAD_TABLE_ID";
@@ -65,7 +79,7 @@ errors! {
     InstructionBadExperimenterType = 3, 6, "OFPBIC_BAD_EXP_TYPE";
     InstructionBadLength = 3, 7, "OFPBIC_BAD_LEN";
     InstructionPermission = 3, 8, "OFPBIC_EPERM";
-    InstructionDuplicate = 3, 9, "OFPBIC_DUP_INST";
+    InstructionDuplicate = 0xffff, 2600, "OFPBIC_DUP_INST";
     MatchBadType = 4, 0, "OFPBMC_BAD_TYPE";
     MatchBadLength = 4, 1, "OFPBMC_BAD_LEN";
     MatchBadTag = 4, 2, "OFPBMC_BAD_TAG";

@@ -8,13 +8,17 @@ pub mod action;
 mod action_codec;
 mod bytes;
 pub mod error;
+mod flow_mod;
+mod framer;
 #[doc(hidden)]
 pub mod fuzz;
 pub mod message;
+pub mod modify;
 pub mod multipart;
 mod names;
 mod oxm;
 pub mod port;
+mod table_features;
 pub mod text;
 
 pub use action::{Action, Instruction};

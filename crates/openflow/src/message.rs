@@ -5,12 +5,18 @@
 
 use heddle_flow::Match;
 
-use crate::action::{Action, Instruction};
-use crate::action_codec::{decode_actions, decode_instructions, encode_actions, encode_instructions};
+use crate::action::Action;
+use crate::action_codec::{decode_actions, encode_actions};
 use crate::bytes::{Put, Reader};
 use crate::error::OfError;
+pub use crate::flow_mod::{Command, FlowMod, FlowRemoved};
+use crate::flow_mod::{decode_flow_mod, decode_flow_removed, encode_flow_mod, encode_flow_removed};
+pub use crate::framer::Framer;
+use crate::modify::{self, GroupMod, MeterMod, PortMod, TableMod};
 use crate::multipart::{Reply, Request};
 use crate::oxm::{decode_match, encode_match};
+pub use crate::port::PortDesc;
+use crate::port::{decode_port, encode_port};
 
 /// The version byte of OpenFlow 1.3.
 pub const VERSION_1_3: u8 = 0x04;
@@ -18,6 +24,20 @@ pub const VERSION_1_3: u8 = 0x04;
 pub const NO_BUFFER: u32 = u32::MAX;
 /// Bytes of a message's header.
 pub const HEADER_LEN: usize = 8;
+/// Most bytes of a message: its length has 16 bits.
+pub const MAX_MESSAGE: usize = u16::MAX as usize;
+
+/// Roles of a controller (`ofp_controller_role`).
+pub mod role {
+    /// Asks what the role is.
+    pub const NO_CHANGE: u32 = 0;
+    /// May change the switch, as any other of this role.
+    pub const EQUAL: u32 = 1;
+    /// May change the switch; the one master there is.
+    pub const MASTER: u32 = 2;
+    /// May only read.
+    pub const SLAVE: u32 = 3;
+}
 
 /// A message with its transaction id.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,127 +46,6 @@ pub struct Message {
     pub xid: u32,
     /// What it says.
     pub body: Body,
-}
-
-/// What a flow-mod does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Command {
-    /// Add, or replace the flow of the same match and priority.
-    Add,
-    /// Change the instructions of flows that the match contains.
-    Modify,
-    /// Change those of the flow with exactly this match and priority.
-    ModifyStrict,
-    /// Delete flows that the match contains.
-    Delete,
-    /// Delete the flow with exactly this match and priority.
-    DeleteStrict,
-}
-
-/// A change of the flow tables.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct FlowMod {
-    /// What it does.
-    pub command: Command,
-    /// The table; 255 for all, when deleting.
-    pub table_id: u8,
-    /// The mark it sets, or asks of flows.
-    pub cookie: u64,
-    /// Bits of the mark that are asked for.
-    pub cookie_mask: u64,
-    /// Seconds without a packet.
-    pub idle_timeout: u16,
-    /// Seconds in all.
-    pub hard_timeout: u16,
-    /// Priority.
-    pub priority: u16,
-    /// A buffered packet to send through the new flow.
-    pub buffer_id: u32,
-    /// Delete only flows that output here.
-    pub out_port: u32,
-    /// Delete only flows that use this group.
-    pub out_group: u32,
-    /// Flags: [`FlowMod::SEND_REMOVED`] and others.
-    pub flags: u16,
-    /// What it matches.
-    pub matching: Match,
-    /// What the flow does.
-    pub instructions: Vec<Instruction>,
-}
-
-impl FlowMod {
-    /// Tell the controller when the flow goes.
-    pub const SEND_REMOVED: u16 = 1;
-    /// Refuse a flow that overlaps one of the same priority.
-    pub const CHECK_OVERLAP: u16 = 2;
-    /// Set the counters of a changed flow to zero.
-    pub const RESET_COUNTS: u16 = 4;
-    /// Every table.
-    pub const ALL_TABLES: u8 = 0xff;
-}
-
-impl Default for FlowMod {
-    fn default() -> Self {
-        Self {
-            command: Command::Add,
-            table_id: 0,
-            cookie: 0,
-            cookie_mask: 0,
-            idle_timeout: 0,
-            hard_timeout: 0,
-            priority: 0x8000,
-            buffer_id: NO_BUFFER,
-            out_port: crate::port::ANY,
-            out_group: u32::MAX,
-            flags: 0,
-            matching: Match::default(),
-            instructions: Vec::new(),
-        }
-    }
-}
-
-/// A flow that has gone.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct FlowRemoved {
-    /// Its mark.
-    pub cookie: u64,
-    /// Its priority.
-    pub priority: u16,
-    /// Why: 0 idle, 1 hard timeout, 2 deleted.
-    pub reason: u8,
-    /// Its table.
-    pub table_id: u8,
-    /// Milliseconds it lived.
-    pub duration_ms: u64,
-    /// Its timeouts.
-    pub idle_timeout: u16,
-    /// Its timeouts.
-    pub hard_timeout: u16,
-    /// Packets it took.
-    pub packets: u64,
-    /// Bytes it took.
-    pub bytes: u64,
-    /// What it matched.
-    pub matching: Match,
-}
-
-/// A port, as described to controllers.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct PortDesc {
-    /// Number.
-    pub number: u32,
-    /// Ethernet address.
-    pub mac: [u8; 6],
-    /// Name.
-    pub name: String,
-    /// Configuration bits: 1 is down.
-    pub config: u32,
-    /// State bits: 1 is no carrier, 4 is live.
-    pub state: u32,
-    /// Current features: 0x40 is 10 Gbit/s, 0x800 copper.
-    pub current: u32,
-    /// Speed in kbit/s.
-    pub speed_kbps: u32,
 }
 
 /// What a message says.
@@ -158,7 +57,7 @@ pub enum Body {
     Error {
         /// Type and code.
         number: (u16, u16),
-        /// At least 64 bytes of what was refused.
+        /// What was refused, as much as fits; an error of an experimenter has the experimenter's id before it.
         data: Vec<u8>,
     },
     /// Are you there?
@@ -216,6 +115,18 @@ pub enum Body {
     },
     /// Change the flow tables.
     FlowMod(FlowMod),
+    /// Change the group table.
+    GroupMod(GroupMod),
+    /// Change a port.
+    PortMod(PortMod),
+    /// Change a table.
+    TableMod(TableMod),
+    /// Change the meter table.
+    MeterMod(MeterMod),
+    /// Ask for the queues of a port; [`crate::port::ANY`] for all.
+    QueueConfigRequest(u32),
+    /// The queues of a port. This switch has none to list.
+    QueueConfigReply(u32),
     /// Ask for a description or statistics.
     MultipartRequest(Request),
     /// A description or statistics.
@@ -243,14 +154,26 @@ pub struct Fault {
     pub xid: u32,
     /// Why.
     pub error: OfError,
-    /// Up to 64 bytes of it.
+    /// What the error quotes of it: the whole, where it fits.
     pub data: Vec<u8>,
 }
 
 impl Fault {
+    /// Most bytes of a message that an error quotes: header, type, code and an experimenter's id come before them.
+    const MAX_QUOTED: usize = MAX_MESSAGE - 16;
+
+    /// The fault of a message that is refused for `error`.
+    pub fn of(message: &[u8], error: OfError) -> Self {
+        let id = message.get(4..8).and_then(|id| id.first_chunk());
+        let xid = id.map_or(0, |&id| u32::from_be_bytes(id));
+        Self { xid, error, data: message[..message.len().min(Self::MAX_QUOTED)].to_vec() }
+    }
+
     /// The answer to the message.
     pub fn reply(self) -> Message {
-        Message { xid: self.xid, body: Body::Error { number: self.error.number(), data: self.data } }
+        let mut data = self.error.experimenter().map_or_else(Vec::new, |id| id.to_be_bytes().to_vec());
+        data.extend(self.data);
+        Message { xid: self.xid, body: Body::Error { number: self.error.number(), data } }
     }
 }
 
@@ -260,11 +183,10 @@ impl Fault {
 /// The error that the specification names, ready to be sent.
 pub fn decode(bytes: &[u8]) -> Result<Message, Fault> {
     let mut reader = Reader::new(bytes, OfError::RequestBadLength);
-    let xid = bytes.get(4..8).map_or(0, |xid| xid.iter().fold(0, |xid, &byte| xid << 8 | u32::from(byte)));
-    let fault = |error| Fault { xid, error, data: bytes[..bytes.len().min(64)].to_vec() };
+    let fault = |error| Fault::of(bytes, error);
     let header = (|| {
         let (version, kind, length) = (reader.u8()?, reader.u8()?, reader.u16()?);
-        reader.u32()?;
+        let xid = reader.u32()?;
         if usize::from(length) != bytes.len() {
             return Err(OfError::RequestBadLength);
         }
@@ -272,23 +194,29 @@ pub fn decode(bytes: &[u8]) -> Result<Message, Fault> {
         if version != VERSION_1_3 && kind != 0 {
             return Err(OfError::RequestBadVersion);
         }
-        Ok((version, kind))
+        Ok((version, kind, xid))
     })();
-    let (version, kind) = header.map_err(fault)?;
+    let (version, kind, xid) = header.map_err(fault)?;
     let body = if kind == 0 { decode_hello(version, &mut reader) } else { decode_body(kind, &mut reader) };
     Ok(Message { xid, body: body.map_err(fault)? })
 }
 
+/// Elements that are not known, or that make no sense, are skipped, as the specification asks (section 7.5.1).
 fn decode_hello(version: u8, reader: &mut Reader<'_>) -> Result<Body, OfError> {
     let mut versions = None;
-    while reader.left() >= 4 {
-        let (kind, length) = (reader.u16()?, usize::from(reader.u16()?));
-        let body = length.checked_sub(4).ok_or(OfError::RequestBadLength)?;
-        let Ok(mut part) = reader.part(body.min(reader.left()), OfError::RequestBadLength) else { break };
-        if kind == 1 && part.left() >= 4 {
-            versions = Some(part.u32()?);
+    while let (Ok(kind), Ok(length)) = (reader.u16(), reader.u16()) {
+        let length = usize::from(length);
+        let Some(mut element) =
+            length.checked_sub(4).and_then(|body| reader.part(body, OfError::RequestBadLength).ok())
+        else {
+            break;
+        };
+        if kind == 1 {
+            versions = versions.or(element.u32().ok());
         }
-        reader.skip((8 - length % 8) % 8 * usize::from(reader.left() != 0)).unwrap_or(());
+        if reader.skip((8 - length % 8) % 8).is_err() {
+            break;
+        }
     }
     // Without a bitmap the sender speaks its version and all before.
     let below = (2u64 << version.min(31)) as u32;
@@ -300,7 +228,7 @@ fn decode_body(kind: u8, reader: &mut Reader<'_>) -> Result<Body, OfError> {
         1 => Body::Error { number: (reader.u16()?, reader.u16()?), data: reader.rest().to_vec() },
         2 => Body::EchoRequest(reader.rest().to_vec()),
         3 => Body::EchoReply(reader.rest().to_vec()),
-        4 => return Err(OfError::RequestBadExperimenter),
+        4 => return Err(experimenter(reader)?),
         5 => Body::FeaturesRequest,
         6 => decode_features(reader)?,
         7 => Body::GetConfigRequest,
@@ -311,14 +239,22 @@ fn decode_body(kind: u8, reader: &mut Reader<'_>) -> Result<Body, OfError> {
         12 => {
             let reason = reader.u8()?;
             reader.skip(7)?;
-            Body::PortStatus(reason, crate::multipart::decode_port(reader)?)
+            Body::PortStatus(reason, decode_port(reader)?)
         }
         13 => decode_packet_out(reader)?,
         14 => Body::FlowMod(decode_flow_mod(reader)?),
+        15 => Body::GroupMod(modify::decode_group_mod(reader)?),
+        16 => Body::PortMod(modify::decode_port_mod(reader)?),
+        17 => Body::TableMod(modify::decode_table_mod(reader)?),
         18 => Body::MultipartRequest(crate::multipart::decode_request(reader)?),
         19 => Body::MultipartReply(crate::multipart::decode_reply(reader)?),
         20 => Body::BarrierRequest,
         21 => Body::BarrierReply,
+        22 | 23 => {
+            let port = reader.u32()?;
+            reader.skip(4)?;
+            if kind == 22 { Body::QueueConfigRequest(port) } else { Body::QueueConfigReply(port) }
+        }
         24 | 25 => {
             let role = reader.u32()?;
             reader.skip(4)?;
@@ -333,9 +269,21 @@ fn decode_body(kind: u8, reader: &mut Reader<'_>) -> Result<Body, OfError> {
             }
             if kind == 27 { Body::GetAsyncReply(masks) } else { Body::SetAsync(masks) }
         }
+        29 => Body::MeterMod(modify::decode_meter_mod(reader)?),
         _ => return Err(OfError::RequestBadType),
     };
     if reader.left() != 0 { Err(OfError::RequestBadLength) } else { Ok(body) }
+}
+
+/// Which of an experimenter's message is not known: its sender, or what it says.
+pub(crate) fn experimenter(reader: &mut Reader<'_>) -> Result<OfError, OfError> {
+    const NICIRA: u32 = 0x0000_2320;
+    let id = reader.u32()?;
+    reader.u32()?;
+    Ok(match id {
+        NICIRA => OfError::RequestBadExperimenterType,
+        _ => OfError::RequestBadExperimenter,
+    })
 }
 
 fn decode_features(reader: &mut Reader<'_>) -> Result<Body, OfError> {
@@ -354,67 +302,12 @@ fn decode_packet_in(reader: &mut Reader<'_>) -> Result<Body, OfError> {
     Ok(Body::PacketIn { reason, table_id, cookie, total_len, matching, data: reader.rest().to_vec() })
 }
 
-fn decode_flow_removed(reader: &mut Reader<'_>) -> Result<FlowRemoved, OfError> {
-    let (cookie, priority, reason, table_id) = (reader.u64()?, reader.u16()?, reader.u8()?, reader.u8()?);
-    let (seconds, nanoseconds) = (reader.u32()?, reader.u32()?);
-    let (idle_timeout, hard_timeout) = (reader.u16()?, reader.u16()?);
-    let (packets, bytes) = (reader.u64()?, reader.u64()?);
-    let duration_ms = u64::from(seconds) * 1000 + u64::from(nanoseconds) / 1_000_000;
-    let matching = decode_match(reader)?;
-    Ok(FlowRemoved {
-        cookie,
-        priority,
-        reason,
-        table_id,
-        duration_ms,
-        idle_timeout,
-        hard_timeout,
-        packets,
-        bytes,
-        matching,
-    })
-}
-
 fn decode_packet_out(reader: &mut Reader<'_>) -> Result<Body, OfError> {
     let (buffer_id, in_port, length) = (reader.u32()?, reader.u32()?, usize::from(reader.u16()?));
     reader.skip(6)?;
     let mut part = reader.part(length, OfError::ActionBadLength)?;
     let actions = decode_actions(&mut part)?;
     Ok(Body::PacketOut { buffer_id, in_port, actions, data: reader.rest().to_vec() })
-}
-
-fn decode_flow_mod(reader: &mut Reader<'_>) -> Result<FlowMod, OfError> {
-    let (cookie, cookie_mask, table_id, command) = (reader.u64()?, reader.u64()?, reader.u8()?, reader.u8()?);
-    let command = match command {
-        0 => Command::Add,
-        1 => Command::Modify,
-        2 => Command::ModifyStrict,
-        3 => Command::Delete,
-        4 => Command::DeleteStrict,
-        _ => return Err(OfError::FlowModBadCommand),
-    };
-    let (idle_timeout, hard_timeout, priority) = (reader.u16()?, reader.u16()?, reader.u16()?);
-    let (buffer_id, out_port, out_group) = (reader.u32()?, reader.u32()?, reader.u32()?);
-    let flags = reader.u16()?;
-    reader.skip(2)?;
-    let matching = decode_match(reader)?;
-    let mut rest = Reader::new(reader.rest(), OfError::InstructionBadLength);
-    let instructions = decode_instructions(&mut rest)?;
-    Ok(FlowMod {
-        command,
-        table_id,
-        cookie,
-        cookie_mask,
-        idle_timeout,
-        hard_timeout,
-        priority,
-        buffer_id,
-        out_port,
-        out_group,
-        flags,
-        matching,
-        instructions,
-    })
 }
 
 impl Message {
@@ -500,7 +393,7 @@ fn encode_body(out: &mut Vec<u8>, body: &Body) -> u8 {
         Body::PortStatus(reason, port) => {
             out.u8(*reason);
             out.zeros(7);
-            crate::multipart::encode_port(out, port);
+            encode_port(out, port);
             12
         }
         Body::PacketOut { buffer_id, in_port, actions, data } => {
@@ -516,6 +409,27 @@ fn encode_body(out: &mut Vec<u8>, body: &Body) -> u8 {
         Body::FlowMod(flow_mod) => {
             encode_flow_mod(out, flow_mod);
             14
+        }
+        Body::GroupMod(group) => {
+            modify::encode_group_mod(out, group);
+            15
+        }
+        Body::PortMod(port) => {
+            modify::encode_port_mod(out, port);
+            16
+        }
+        Body::TableMod(table) => {
+            modify::encode_table_mod(out, *table);
+            17
+        }
+        Body::MeterMod(meter) => {
+            modify::encode_meter_mod(out, meter);
+            29
+        }
+        Body::QueueConfigRequest(port) | Body::QueueConfigReply(port) => {
+            out.u32(*port);
+            out.zeros(4);
+            if matches!(body, Body::QueueConfigRequest(_)) { 22 } else { 23 }
         }
         Body::MultipartRequest(request) => {
             crate::multipart::encode_request(out, request);
@@ -542,72 +456,4 @@ fn encode_body(out: &mut Vec<u8>, body: &Body) -> u8 {
 fn put_frame(out: &mut Vec<u8>, data: &[u8]) {
     let room = usize::from(u16::MAX).saturating_sub(out.len());
     out.extend_from_slice(&data[..data.len().min(room)]);
-}
-
-fn encode_flow_removed(out: &mut Vec<u8>, flow: &FlowRemoved) {
-    out.u64(flow.cookie);
-    out.u16(flow.priority);
-    out.u8(flow.reason);
-    out.u8(flow.table_id);
-    out.u32((flow.duration_ms / 1000) as u32);
-    out.u32((flow.duration_ms % 1000) as u32 * 1_000_000);
-    out.u16(flow.idle_timeout);
-    out.u16(flow.hard_timeout);
-    out.u64(flow.packets);
-    out.u64(flow.bytes);
-    encode_match(out, &flow.matching);
-}
-
-fn encode_flow_mod(out: &mut Vec<u8>, flow_mod: &FlowMod) {
-    out.u64(flow_mod.cookie);
-    out.u64(flow_mod.cookie_mask);
-    out.u8(flow_mod.table_id);
-    out.u8(match flow_mod.command {
-        Command::Add => 0,
-        Command::Modify => 1,
-        Command::ModifyStrict => 2,
-        Command::Delete => 3,
-        Command::DeleteStrict => 4,
-    });
-    out.u16(flow_mod.idle_timeout);
-    out.u16(flow_mod.hard_timeout);
-    out.u16(flow_mod.priority);
-    out.u32(flow_mod.buffer_id);
-    out.u32(flow_mod.out_port);
-    out.u32(flow_mod.out_group);
-    out.u16(flow_mod.flags);
-    out.zeros(2);
-    encode_match(out, &flow_mod.matching);
-    encode_instructions(out, &flow_mod.instructions);
-}
-
-/// Cuts a stream into messages.
-#[derive(Default)]
-pub struct Framer {
-    bytes: Vec<u8>,
-    /// Bytes before it have been given out.
-    start: usize,
-}
-
-impl Framer {
-    /// Takes bytes as they came.
-    pub fn push(&mut self, bytes: &[u8]) {
-        self.bytes.drain(..self.start);
-        self.start = 0;
-        self.bytes.extend_from_slice(bytes);
-    }
-
-    /// The next whole message; `None` until there is one. A length below a header's is refused and ends the stream.
-    pub fn next_message(&mut self) -> Option<Result<Vec<u8>, OfError>> {
-        let bytes = &self.bytes[self.start..];
-        let header: &[u8; HEADER_LEN] = bytes.first_chunk()?;
-        let length = usize::from(u16::from_be_bytes([header[2], header[3]]));
-        if length < HEADER_LEN {
-            self.start = self.bytes.len();
-            return Some(Err(OfError::RequestBadLength));
-        }
-        let message = bytes.get(..length)?.to_vec();
-        self.start += length;
-        Some(Ok(message))
-    }
 }

@@ -6,8 +6,11 @@ use crate::action::Instruction;
 use crate::action_codec::{decode_instructions, encode_instructions};
 use crate::bytes::{Put, Reader};
 use crate::error::OfError;
-use crate::message::PortDesc;
+use crate::message::experimenter;
 use crate::oxm::{decode_match, encode_match};
+use crate::port::{PortDesc, decode_port, encode_port};
+pub use crate::table_features::TableFeatures;
+use crate::table_features::{decode_table_features, encode_table_features};
 
 /// Bytes of a reply's body that fit one message.
 const MAX_BODY: usize = 65_535 - 16;
@@ -43,12 +46,26 @@ pub enum Request {
     Table,
     /// Counters of a port; [`crate::port::ANY`] for all.
     PortStats(u32),
+    /// Counters of a queue: port and queue, either perhaps all.
+    QueueStats(u32, u32),
+    /// Counters of a group; [`crate::modify::GroupMod::ALL`] for all.
+    GroupStats(u32),
+    /// Groups.
+    GroupDesc,
+    /// What groups can do.
+    GroupFeatures,
+    /// Counters of a meter; [`crate::modify::MeterMod::ALL`] for all.
+    MeterStats(u32),
+    /// Meters.
+    MeterConfig(u32),
+    /// What meters can do.
+    MeterFeatures,
     /// Ports.
     PortDesc,
-    /// What tables can do. A request that would change it is [`Request::Unsupported`].
+    /// What tables can do.
     TableFeatures,
-    /// Something that is not answered.
-    Unsupported(u16, Vec<u8>),
+    /// Make tables able to do this: features as they stand on the wire.
+    SetTableFeatures(Vec<u8>),
 }
 
 /// A flow with its counters.
@@ -102,19 +119,6 @@ pub struct PortStats {
     pub duration_ms: u64,
 }
 
-/// What a table can do.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TableFeatures {
-    /// The table.
-    pub table_id: u8,
-    /// Its name.
-    pub name: String,
-    /// Flows that it can hold.
-    pub max_entries: u32,
-    /// Tables that `goto_table` may name in it.
-    pub next_tables: Vec<u8>,
-}
-
 /// An answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reply {
@@ -132,6 +136,26 @@ pub enum Reply {
     TableFeatures(Vec<TableFeatures>),
     /// Ports.
     PortDesc(Vec<PortDesc>),
+    /// Nothing, where queues, groups or meters were asked for: the number of the request.
+    Nothing(u16),
+    /// What groups can do: types, capabilities, then for each of the four types the most groups, then the actions.
+    GroupFeatures([u32; 10]),
+    /// What meters can do: most meters, band types, capabilities; most bands and colours.
+    MeterFeatures([u32; 3], [u8; 2]),
+}
+
+/// Numbers of the multipart messages that list queues, groups or meters.
+pub mod kind {
+    /// Counters of queues.
+    pub const QUEUE_STATS: u16 = 5;
+    /// Counters of groups.
+    pub const GROUP_STATS: u16 = 6;
+    /// Groups.
+    pub const GROUP_DESC: u16 = 7;
+    /// Counters of meters.
+    pub const METER_STATS: u16 = 9;
+    /// Meters.
+    pub const METER_CONFIG: u16 = 10;
 }
 
 /// Reads a request.
@@ -149,15 +173,27 @@ pub(crate) fn decode_request(reader: &mut Reader<'_>) -> Result<Request, OfError
         1 => Request::Flow(decode_filter(reader)?),
         2 => Request::Aggregate(decode_filter(reader)?),
         3 => Request::Table,
-        4 => {
-            let number = reader.u32()?;
-            reader.skip(4)?;
-            Request::PortStats(number)
-        }
+        4 => Request::PortStats(decode_number(reader)?),
+        kind::QUEUE_STATS => Request::QueueStats(reader.u32()?, reader.u32()?),
+        kind::GROUP_STATS => Request::GroupStats(decode_number(reader)?),
+        kind::GROUP_DESC => Request::GroupDesc,
+        8 => Request::GroupFeatures,
+        kind::METER_STATS => Request::MeterStats(decode_number(reader)?),
+        kind::METER_CONFIG => Request::MeterConfig(decode_number(reader)?),
+        11 => Request::MeterFeatures,
         12 if reader.left() == 0 => Request::TableFeatures,
+        12 => Request::SetTableFeatures(reader.rest().to_vec()),
         13 => Request::PortDesc,
-        _ => Request::Unsupported(kind, reader.rest().to_vec()),
+        0xffff => return Err(experimenter(reader)?),
+        _ => return Err(OfError::RequestBadMultipart),
     })
+}
+
+/// A number with four bytes of padding.
+fn decode_number(reader: &mut Reader<'_>) -> Result<u32, OfError> {
+    let number = reader.u32()?;
+    reader.skip(4)?;
+    Ok(number)
 }
 
 fn decode_filter(reader: &mut Reader<'_>) -> Result<FlowFilter, OfError> {
@@ -177,9 +213,15 @@ pub(crate) fn encode_request(out: &mut Vec<u8>, request: &Request) {
         Request::Aggregate(_) => 2,
         Request::Table => 3,
         Request::PortStats(_) => 4,
-        Request::TableFeatures => 12,
+        Request::QueueStats(..) => kind::QUEUE_STATS,
+        Request::GroupStats(_) => kind::GROUP_STATS,
+        Request::GroupDesc => kind::GROUP_DESC,
+        Request::GroupFeatures => 8,
+        Request::MeterStats(_) => kind::METER_STATS,
+        Request::MeterConfig(_) => kind::METER_CONFIG,
+        Request::MeterFeatures => 11,
+        Request::TableFeatures | Request::SetTableFeatures(_) => 12,
         Request::PortDesc => 13,
-        Request::Unsupported(kind, _) => *kind,
     };
     out.u16(kind);
     out.zeros(6);
@@ -194,12 +236,25 @@ pub(crate) fn encode_request(out: &mut Vec<u8>, request: &Request) {
             out.u64(filter.cookie_mask);
             encode_match(out, &filter.matching);
         }
-        Request::PortStats(number) => {
+        Request::PortStats(number)
+        | Request::GroupStats(number)
+        | Request::MeterStats(number)
+        | Request::MeterConfig(number) => {
             out.u32(*number);
             out.zeros(4);
         }
-        Request::Unsupported(_, body) => out.extend_from_slice(body),
-        Request::Desc | Request::Table | Request::TableFeatures | Request::PortDesc => {}
+        Request::QueueStats(port, queue) => {
+            out.u32(*port);
+            out.u32(*queue);
+        }
+        Request::SetTableFeatures(body) => out.extend_from_slice(body),
+        Request::Desc
+        | Request::Table
+        | Request::GroupDesc
+        | Request::GroupFeatures
+        | Request::MeterFeatures
+        | Request::TableFeatures
+        | Request::PortDesc => {}
     }
 }
 
@@ -221,6 +276,16 @@ impl Reply {
             Reply::PortStats(ports) => (4, ports.iter().map(encode_port_stats).collect()),
             Reply::TableFeatures(tables) => (12, tables.iter().map(encode_table_features).collect()),
             Reply::PortDesc(ports) => (13, ports.iter().map(encode_port_item).collect()),
+            Reply::Nothing(kind) => (*kind, Vec::new()),
+            Reply::GroupFeatures(words) => {
+                (8, vec![words.iter().flat_map(|word| word.to_be_bytes()).collect()])
+            }
+            Reply::MeterFeatures(words, bytes) => {
+                let mut out: Vec<u8> = words.iter().flat_map(|word| word.to_be_bytes()).collect();
+                out.extend_from_slice(bytes);
+                out.zeros(2);
+                (11, vec![out])
+            }
         };
         let mut bodies = vec![Vec::new()];
         for item in items {
@@ -257,7 +322,7 @@ fn encode_flow(flow: &FlowStats) -> Vec<u8> {
     out.u16(0);
     out.u8(flow.table_id);
     out.u8(0);
-    put_duration(&mut out, flow.duration_ms);
+    out.duration(flow.duration_ms);
     out.u16(flow.priority);
     out.u16(flow.idle_timeout);
     out.u16(flow.hard_timeout);
@@ -272,15 +337,6 @@ fn encode_flow(flow: &FlowStats) -> Vec<u8> {
     out
 }
 
-fn put_duration(out: &mut Vec<u8>, milliseconds: u64) {
-    out.u32((milliseconds / 1000) as u32);
-    out.u32((milliseconds % 1000) as u32 * 1_000_000);
-}
-
-fn duration(reader: &mut Reader<'_>) -> Result<u64, OfError> {
-    Ok(u64::from(reader.u32()?) * 1000 + u64::from(reader.u32()?) / 1_000_000)
-}
-
 fn encode_table(table: &TableStats) -> Vec<u8> {
     let mut out = Vec::new();
     out.u8(table.table_id);
@@ -291,89 +347,13 @@ fn encode_table(table: &TableStats) -> Vec<u8> {
     out
 }
 
-const INSTRUCTIONS: [u16; 5] = [1, 2, 3, 4, 5];
-const ACTIONS: [u16; 11] = [0, 15, 16, 17, 18, 19, 20, 23, 24, 25, 0xffff];
-
-/// Every property is written for flows in general and for the table-miss flow alike (OpenFlow 1.3.5 section 7.3.5.5.2).
-fn encode_table_features(table: &TableFeatures) -> Vec<u8> {
-    let mut out = Vec::new();
-    out.u16(0);
-    out.u8(table.table_id);
-    out.zeros(5);
-    out.name(&table.name, 32);
-    out.u64(u64::MAX);
-    out.u64(u64::MAX);
-    out.u32(0);
-    out.u32(table.max_entries);
-    let ids = |kinds: &[u16]| {
-        let mut ids = Vec::new();
-        for &kind in kinds.iter().filter(|&&kind| kind != 0xffff) {
-            ids.u16(kind);
-            ids.u16(4);
-        }
-        ids
-    };
-    let fields = |wanted: fn(&heddle_flow::FieldSpec) -> bool| {
-        let mut fields = Vec::new();
-        for id in heddle_flow::field::FIELDS.iter().filter(|spec| wanted(spec)).filter_map(|spec| spec.oxm) {
-            fields.u16(id.class);
-            fields.u8(id.field << 1);
-            fields.u8(id.length);
-        }
-        fields
-    };
-    for (kind, body) in [
-        (0, ids(&INSTRUCTIONS)),
-        (2, table.next_tables.clone()),
-        (4, ids(&ACTIONS)),
-        (6, ids(&ACTIONS)),
-        (12, fields(|spec| spec.writable)),
-        (14, fields(|spec| spec.writable)),
-    ] {
-        property(&mut out, kind, &body);
-        property(&mut out, kind + 1, &body);
-    }
-    property(&mut out, 8, &fields(|_| true));
-    property(&mut out, 10, &fields(|_| true));
-    out.length_at(0, 0);
-    out
-}
-
-fn property(out: &mut Vec<u8>, kind: u16, body: &[u8]) {
-    let start = out.len();
-    out.u16(kind);
-    out.u16((body.len() + 4) as u16);
-    out.extend_from_slice(body);
-    out.pad8(start);
-}
-
-fn decode_table_features(reader: &mut Reader<'_>) -> Result<TableFeatures, OfError> {
-    let length = usize::from(reader.u16()?).checked_sub(2).ok_or(OfError::RequestBadLength)?;
-    let mut body = reader.part(length, OfError::RequestBadLength)?;
-    let table_id = body.u8()?;
-    body.skip(5)?;
-    let name = name(body.take(32)?);
-    body.skip(20)?;
-    let max_entries = body.u32()?;
-    let mut next_tables = Vec::new();
-    while body.left() != 0 {
-        let (kind, length) = (body.u16()?, usize::from(body.u16()?));
-        let value = body.take(length.checked_sub(4).ok_or(OfError::RequestBadLength)?)?;
-        body.skip(((8 - length % 8) % 8).min(body.left()))?;
-        if kind == 2 {
-            next_tables = value.to_vec();
-        }
-    }
-    Ok(TableFeatures { table_id, name, max_entries, next_tables })
-}
-
 fn encode_port_stats(port: &PortStats) -> Vec<u8> {
     let mut out = Vec::new();
     out.u32(port.number);
     out.zeros(4);
     port.counters.iter().for_each(|&counter| out.u64(counter));
     out.zeros(32);
-    put_duration(&mut out, port.duration_ms);
+    out.duration(port.duration_ms);
     out
 }
 
@@ -381,46 +361,6 @@ fn encode_port_item(port: &PortDesc) -> Vec<u8> {
     let mut out = Vec::new();
     encode_port(&mut out, port);
     out
-}
-
-pub(crate) fn encode_port(out: &mut Vec<u8>, port: &PortDesc) {
-    out.u32(port.number);
-    out.zeros(4);
-    out.extend_from_slice(&port.mac);
-    out.zeros(2);
-    out.name(&port.name, 16);
-    out.u32(port.config);
-    out.u32(port.state);
-    out.u32(port.current);
-    out.zeros(12);
-    out.u32(port.speed_kbps);
-    out.u32(port.speed_kbps);
-}
-
-/// A name that a zero ends. What is no text becomes question marks, byte by byte, so that it grows no longer.
-fn name(bytes: &[u8]) -> String {
-    let last = bytes.len().saturating_sub(1);
-    let end = bytes.iter().position(|&byte| byte == 0).unwrap_or(last).min(last);
-    match std::str::from_utf8(&bytes[..end]) {
-        Ok(name) => name.to_owned(),
-        Err(_) => {
-            bytes[..end].iter().map(|&byte| if byte.is_ascii() { char::from(byte) } else { '?' }).collect()
-        }
-    }
-}
-
-pub(crate) fn decode_port(reader: &mut Reader<'_>) -> Result<PortDesc, OfError> {
-    let number = reader.u32()?;
-    reader.skip(4)?;
-    let mut mac = [0; 6];
-    mac.copy_from_slice(reader.take(6)?);
-    reader.skip(2)?;
-    let name = name(reader.take(16)?);
-    let (config, state, current) = (reader.u32()?, reader.u32()?, reader.u32()?);
-    reader.skip(12)?;
-    let speed_kbps = reader.u32()?;
-    reader.skip(4)?;
-    Ok(PortDesc { number, mac, name, config, state, current, speed_kbps })
 }
 
 /// Reads a reply, one part of it where it came in several.
@@ -431,7 +371,7 @@ pub(crate) fn decode_reply(reader: &mut Reader<'_>) -> Result<Reply, OfError> {
         0 => {
             let mut words: [String; 5] = Default::default();
             for (word, width) in words.iter_mut().zip(DESC_WIDTHS) {
-                *word = name(reader.take(width)?);
+                *word = reader.name(width)?;
             }
             Reply::Desc(words)
         }
@@ -443,8 +383,26 @@ pub(crate) fn decode_reply(reader: &mut Reader<'_>) -> Result<Reply, OfError> {
         }
         3 => Reply::Table(repeat(reader, decode_table)?),
         4 => Reply::PortStats(repeat(reader, decode_port_stats)?),
+        8 => {
+            let mut words = [0; 10];
+            for word in &mut words {
+                *word = reader.u32()?;
+            }
+            Reply::GroupFeatures(words)
+        }
+        11 => {
+            let (words, bytes) =
+                ([reader.u32()?, reader.u32()?, reader.u32()?], [reader.u8()?, reader.u8()?]);
+            reader.skip(2)?;
+            Reply::MeterFeatures(words, bytes)
+        }
         12 => Reply::TableFeatures(repeat(reader, decode_table_features)?),
         13 => Reply::PortDesc(repeat(reader, decode_port)?),
+        kind::QUEUE_STATS | kind::GROUP_STATS | kind::GROUP_DESC | kind::METER_STATS | kind::METER_CONFIG
+            if reader.left() == 0 =>
+        {
+            Reply::Nothing(kind)
+        }
         _ => return Err(OfError::RequestBadMultipart),
     })
 }
@@ -465,7 +423,7 @@ fn decode_flow(reader: &mut Reader<'_>) -> Result<FlowStats, OfError> {
     let mut body = reader.part(length, OfError::RequestBadLength)?;
     let table_id = body.u8()?;
     body.skip(1)?;
-    let duration_ms = duration(&mut body)?;
+    let duration_ms = body.duration()?;
     let (priority, idle_timeout, hard_timeout, flags) = (body.u16()?, body.u16()?, body.u16()?, body.u16()?);
     body.skip(4)?;
     let (cookie, packets, bytes) = (body.u64()?, body.u64()?, body.u64()?);
@@ -500,5 +458,5 @@ fn decode_port_stats(reader: &mut Reader<'_>) -> Result<PortStats, OfError> {
         *counter = reader.u64()?;
     }
     reader.skip(32)?;
-    Ok(PortStats { number, counters, duration_ms: duration(reader)? })
+    Ok(PortStats { number, counters, duration_ms: reader.duration()? })
 }

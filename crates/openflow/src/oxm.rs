@@ -54,7 +54,8 @@ pub fn decode_entry(reader: &mut Reader<'_>) -> Result<Entry, OfError> {
     if wanted & !mask != 0 {
         return Err(OfError::MatchBadWildcards);
     }
-    if !spec.maskable && mask & spec.full_mask() != spec.full_mask() {
+    // A mask of all bits is no mask, and one of no bits asks nothing: both may be written for any field.
+    if !spec.maskable && mask != 0 && mask & spec.full_mask() != spec.full_mask() {
         return Err(OfError::MatchBadMask);
     }
     match field {
@@ -94,7 +95,14 @@ pub fn header(field: Field) -> u32 {
 /// # Errors
 /// If it names none.
 pub fn from_header(header: u32) -> Result<Field, OfError> {
-    Field::by_oxm((header >> 16) as u16, (header >> 9) as u8 & 0x7f).ok_or(OfError::ActionBadSetType)
+    let (class, number, length) = ((header >> 16) as u16, (header >> 9) as u8 & 0x7f, header as u8);
+    let field =
+        Field::by_oxm(class, number).filter(|_| header & 0x100 == 0).ok_or(OfError::ActionBadSetType)?;
+    let ids = [field.spec().oxm, field.spec().nxm].into_iter().flatten();
+    match ids.into_iter().any(|id| id.class == class && id.length == length) {
+        true => Ok(field),
+        false => Err(OfError::ActionBadSetLength),
+    }
 }
 
 /// Reads fields up to the reader's end.
@@ -131,8 +139,9 @@ pub fn decode_match(reader: &mut Reader<'_>) -> Result<Match, OfError> {
     }
     let length = usize::from(reader.u16()?);
     let fields = length.checked_sub(4).ok_or(OfError::MatchBadLength)?;
-    let mut part = reader.part(fields, OfError::MatchBadLength)?;
-    reader.skip((8 - length % 8) % 8)?;
+    let short = |_| OfError::MatchBadLength;
+    let mut part = reader.part(fields, OfError::MatchBadLength).map_err(short)?;
+    reader.skip((8 - length % 8) % 8).map_err(short)?;
     decode_fields(&mut part)
 }
 

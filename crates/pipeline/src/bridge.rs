@@ -7,8 +7,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use arc_swap::ArcSwap;
 
 use crate::fdb::Fdb;
+use crate::flow_mod::TABLES;
 use crate::frozen::FrozenStates;
-use crate::table::{ChangeLog, PortCounters, Snapshot};
+use crate::table::{ChangeLog, PortCounters, Snapshot, TableCounters};
 
 /// A packet on its way to the controllers of a bridge.
 #[derive(Clone, Debug)]
@@ -65,6 +66,8 @@ pub struct Bridge {
     pub changes: ChangeLog,
     /// Learned addresses.
     pub fdb: Fdb,
+    /// Counters of the tables, by number.
+    pub tables: Box<[TableCounters; TABLES as usize]>,
     punted: Sink,
     /// Packets that found the way to the controllers full.
     pub punts_dropped: AtomicU64,
@@ -166,6 +169,7 @@ impl Network {
             writer: Mutex::new(()),
             changes: ChangeLog::default(),
             fdb: Fdb::default(),
+            tables: Box::new(std::array::from_fn(|_| TableCounters::default())),
             punted,
             punts_dropped: AtomicU64::new(0),
             punts_limited: AtomicU64::new(0),

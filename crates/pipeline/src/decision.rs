@@ -31,6 +31,8 @@ pub struct Visit {
     pub in_port: u32,
     /// Bits that the pipeline had written before: their values are not the packet's.
     pub written: FlowMask,
+    /// Whether a flow took the packet.
+    pub matched: bool,
 }
 
 impl Visit {
@@ -98,6 +100,15 @@ impl Decision for Kept {
     }
 
     fn credit(&self, usage: &Usage) {
+        for dependency in &self.dependencies {
+            let Dependency::Flows { bridge, visits, .. } = dependency else { continue };
+            for visit in visits {
+                // `resubmit` may name a table beyond those that flows can be in.
+                let Some(table) = bridge.tables.get(usize::from(visit.table)) else { continue };
+                table.lookups.fetch_add(usage.packets, Ordering::Relaxed);
+                table.matched.fetch_add(u64::from(visit.matched) * usage.packets, Ordering::Relaxed);
+            }
+        }
         for credit in &self.credits {
             match credit {
                 Credit::Flow(stats) => {

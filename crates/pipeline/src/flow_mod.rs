@@ -7,12 +7,16 @@ use heddle_openflow::message::{FlowRemoved, NO_BUFFER};
 use heddle_openflow::{Action, Command, FlowMod, Instruction, OfError, port};
 
 use crate::bridge::Bridge;
+use crate::consistency::Known;
 use crate::table::{ChangeLog, Flow, FlowStats, Snapshot};
 
 /// Most flows of a table.
 pub const MAX_FLOWS: usize = 1_000_000;
 /// Tables that a flow may be in.
 pub const TABLES: u8 = 254;
+
+/// Any group, or none (`OFPG_ANY`).
+pub const ANY_GROUP: u32 = u32::MAX;
 
 /// Why a flow has gone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -107,30 +111,10 @@ fn check(flow_mod: &FlowMod) -> Result<(), OfError> {
                 return Err(OfError::InstructionBadTable);
             }
             Instruction::Meter(_) => return Err(OfError::InstructionUnsupported),
-            Instruction::Apply(actions) | Instruction::Write(actions) => check_actions(actions, flow_mod)?,
             _ => {}
         }
     }
-    Ok(())
-}
-
-/// Refuses actions that this switch does not do, or that the match contradicts.
-fn check_actions(actions: &[Action], flow_mod: &FlowMod) -> Result<(), OfError> {
-    let mut relabelled = false;
-    for action in actions {
-        match action {
-            Action::Group(_) => return Err(OfError::ActionBadOutGroup),
-            Action::SetQueue(_) => return Err(OfError::ActionBadQueue),
-            Action::CopyTtlIn | Action::CopyTtlOut => return Err(OfError::ActionBadType),
-            Action::PushMpls(_) | Action::PopMpls(_) | Action::PushVlan(_) => relabelled = true,
-            Action::SetField { field, .. } if !relabelled && !flow_mod.matching.satisfies(*field) => {
-                return Err(OfError::ActionMatchInconsistent);
-            }
-            Action::Output { port: port::ANY, .. } => return Err(OfError::ActionBadOutPort),
-            _ => {}
-        }
-    }
-    Ok(())
+    Known::of_flow(&flow_mod.matching).instructions(&flow_mod.instructions)
 }
 
 fn add(snapshot: &mut Snapshot, changes: &ChangeLog, flow_mod: &FlowMod, now_ms: u64) -> Result<(), OfError> {
@@ -140,7 +124,9 @@ fn add(snapshot: &mut Snapshot, changes: &ChangeLog, flow_mod: &FlowMod, now_ms:
     let overlaps = |other: &Arc<Flow>| {
         other.priority == flow_mod.priority && other.matching.overlaps(&flow_mod.matching)
     };
-    if flow_mod.flags & FlowMod::CHECK_OVERLAP != 0 && known.is_some_and(|table| table.iter().any(overlaps)) {
+    // A flow of the same match and priority is replaced, and does not count as one that overlaps (section 6.4).
+    let asks = flow_mod.flags & FlowMod::CHECK_OVERLAP != 0 && old.is_none();
+    if asks && known.is_some_and(|table| table.iter().any(overlaps)) {
         return Err(OfError::FlowModOverlap);
     }
     if old.is_none() && known.is_some_and(|table| table.len() >= MAX_FLOWS) {
@@ -188,7 +174,7 @@ fn modify(snapshot: &mut Snapshot, changes: &ChangeLog, flow_mod: &FlowMod) {
 fn delete(snapshot: &mut Snapshot, changes: &ChangeLog, flow_mod: &FlowMod) -> Vec<Arc<Flow>> {
     let strict = flow_mod.command == Command::DeleteStrict;
     let mut gone = selected(snapshot, flow_mod, strict);
-    gone.retain(|flow| flow_mod.out_port == port::ANY || outputs(&flow.instructions, flow_mod.out_port));
+    gone.retain(|flow| uses(&flow.instructions, flow_mod.out_port, flow_mod.out_group));
     for flow in &gone {
         snapshot.remove(flow);
         changes.flow(flow.table, &flow.matching);
@@ -196,31 +182,33 @@ fn delete(snapshot: &mut Snapshot, changes: &ChangeLog, flow_mod: &FlowMod) -> V
     gone
 }
 
-/// The flows that a flow-mod or a request names.
+/// The flows that a flow-mod names.
 fn selected(snapshot: &Snapshot, flow_mod: &FlowMod, strict: bool) -> Vec<Arc<Flow>> {
     let tables = match flow_mod.table_id {
         FlowMod::ALL_TABLES => snapshot.tables(),
         table => vec![table],
     };
-    let is = |flow: &&Arc<Flow>| {
-        let marked = flow.cookie & flow_mod.cookie_mask == flow_mod.cookie & flow_mod.cookie_mask;
-        marked
-            && if strict {
-                flow.priority == flow_mod.priority && flow.matching == flow_mod.matching
-            } else {
-                flow_mod.matching.contains(&flow.matching)
-            }
-    };
     let tables = tables.into_iter().filter_map(|table| snapshot.table(table));
-    tables.flat_map(|table| table.iter().filter(is)).cloned().collect()
+    let marked =
+        |flow: &&Arc<Flow>| flow.cookie & flow_mod.cookie_mask == flow_mod.cookie & flow_mod.cookie_mask;
+    if strict {
+        let named = tables.filter_map(|table| table.find(&flow_mod.matching, flow_mod.priority));
+        return named.filter(marked).cloned().collect();
+    }
+    let contained = |flow: &&Arc<Flow>| flow_mod.matching.contains(&flow.matching);
+    tables.flat_map(|table| table.iter().filter(marked).filter(contained)).cloned().collect()
 }
 
-/// Whether instructions send to a port.
-pub fn outputs(instructions: &[Instruction], number: u32) -> bool {
-    instructions.iter().any(|instruction| match instruction {
-        Instruction::Apply(actions) | Instruction::Write(actions) => {
-            actions.iter().any(|action| matches!(action, Action::Output { port, .. } if *port == number))
-        }
-        _ => false,
-    })
+/// Whether instructions send to this port and use this group, where either is asked for.
+pub fn uses(instructions: &[Instruction], out_port: u32, out_group: u32) -> bool {
+    let some = |is: &dyn Fn(&Action) -> bool| {
+        instructions.iter().any(|instruction| match instruction {
+            Instruction::Apply(actions) | Instruction::Write(actions) => actions.iter().any(is),
+            _ => false,
+        })
+    };
+    (out_port == port::ANY
+        || some(&|action| matches!(action, Action::Output { port, .. } if *port == out_port)))
+        && (out_group == ANY_GROUP
+            || some(&|action| matches!(action, Action::Group(group) if *group == out_group)))
 }

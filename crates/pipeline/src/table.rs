@@ -81,8 +81,19 @@ pub struct Port {
     pub mac: [u8; 6],
     /// What stands behind it.
     pub attachment: Attachment,
+    /// What a controller has set of it ([`heddle_openflow::port::config`]).
+    pub config: u32,
     /// Counters of a port without a device.
     pub counters: Arc<PortCounters>,
+}
+
+/// Counters of a table.
+#[derive(Debug, Default)]
+pub struct TableCounters {
+    /// Packets looked up.
+    pub lookups: AtomicU64,
+    /// Packets that a flow took.
+    pub matched: AtomicU64,
 }
 
 /// Counters that translations credit, for ports without a device of their own.
@@ -98,6 +109,18 @@ pub struct PortCounters {
     pub tx_bytes: AtomicU64,
 }
 
+/// How IP fragments meet flows that ask for transport ports (OpenFlow 1.3.5 section 7.3.2).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Fragments {
+    /// Every fragment is looked up with ports of zero.
+    #[default]
+    Normal,
+    /// Fragments are dropped.
+    Drop,
+    /// The first fragment is looked up with its ports (Nicira's).
+    Match,
+}
+
 /// A bridge's configuration at one moment, as translations read it. Structurally shared with its predecessors.
 #[derive(Clone, Default)]
 pub struct Snapshot {
@@ -106,6 +129,8 @@ pub struct Snapshot {
     pub ports: HashTrieMapSync<u32, Arc<Port>>,
     /// Whether packets that no flow of table 0 takes are switched as by a learning switch.
     pub standalone: bool,
+    /// How fragments are handled.
+    pub fragments: Fragments,
 }
 
 impl Snapshot {

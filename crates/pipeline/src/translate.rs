@@ -19,13 +19,16 @@ use heddle_wire::{Packet, ethertype};
 use crate::bridge::{Bridge, Network, PacketIn, Place};
 use crate::decision::{Credit, Dependency, Kept, Visit};
 use crate::frozen::{Frozen, Punt, Step};
-use crate::table::{Attachment, Flow, Port, Snapshot};
+use crate::table::{Attachment, Flow, Fragments, Port, Snapshot};
 
 /// Bridges and resubmissions within each other.
 const MAX_DEPTH: u32 = 64;
 /// Tables looked at, and outputs made, for one packet.
 const MAX_LOOKUPS: u32 = 4096;
 const MAX_OUTPUTS: usize = 1024;
+
+/// Transport ports, or ICMP type and code, within their word.
+const PORTS: u64 = 0xffff_ffff;
 
 /// Words that the pipeline alone has.
 const PIPELINE: std::ops::Range<usize> = METADATA..WORDS;
@@ -58,7 +61,10 @@ pub struct Translation<'a> {
     depth: u32,
     lookups: u32,
     frozen: Option<Vec<Step>>,
+    /// Why all that was gathered is thrown away.
     error: Option<&'static str>,
+    /// What follows is not done; what was gathered stands.
+    halted: bool,
     dropped: Option<&'static str>,
     cacheable: bool,
     explanation: Option<Vec<String>>,
@@ -88,14 +94,20 @@ impl<'a> Translation<'a> {
         effects: bool,
         explain: bool,
     ) -> Explained {
-        let Some(place) = network.place(key.in_port()) else {
-            return Explained { outcome: nothing("port is not attached"), lines: Vec::new(), last: *key };
+        let begun = match key.recirc_id() {
+            0 => network.place(key.in_port()).map(|place| (place, None)).ok_or("port is not attached"),
+            // A packet that a controller sent has no port of the datapath; the state knows where it is.
+            id => Self::thawed(network, id).map(|(place, state)| (place, Some(state))),
+        };
+        let (place, state) = match begun {
+            Ok(begun) => begun,
+            Err(why) => return Explained { outcome: nothing(why), lines: Vec::new(), last: *key },
         };
         let mut this = Self::enter(network, key, &place, now_ms, effects);
         this.explanation = explain.then(Vec::new);
-        match key.recirc_id() {
-            0 => this.pipeline(),
-            id => this.thaw(id),
+        match state {
+            None => this.pipeline(),
+            Some(state) => this.thaw(key.recirc_id(), state),
         }
         this.finish()
     }
@@ -111,8 +123,10 @@ impl<'a> Translation<'a> {
     ) -> Outcome {
         let place = Place { bridge: Arc::clone(bridge), port: in_port, counters: Arc::default() };
         let mut this = Self::enter(network, key, &place, now_ms, true);
-        this.stay.table_miss = false;
+        // No flow sent it, which all ones say in a packet-in, as Open vSwitch has it.
+        this.stay.cookie = u64::MAX;
         this.apply(actions);
+        this.end_of_pipeline();
         this.freeze_rest();
         this.finish().outcome
     }
@@ -144,6 +158,7 @@ impl<'a> Translation<'a> {
             lookups: 0,
             frozen: None,
             error: None,
+            halted: false,
             dropped: None,
             cacheable: true,
             explanation: None,
@@ -187,31 +202,32 @@ impl<'a> Translation<'a> {
     fn pipeline(&mut self) {
         let name = self.stay.bridge.name.clone();
         self.explain(|| format!("bridge(\"{name}\")\n{}", "-".repeat(name.len() + 10)));
+        self.depend();
+        if self.config_of(self.stay.in_port) & (port::config::DOWN | port::config::NO_RECV) != 0 {
+            return self.drop_because("port does not receive");
+        }
         self.enter_table(0);
         self.end_of_pipeline();
         self.freeze_rest();
     }
 
     fn end_of_pipeline(&mut self) {
-        if self.frozen.is_none() {
+        if self.frozen.is_none() && !self.over() {
             self.run_action_set();
         }
     }
 
-    fn thaw(&mut self, id: u32) {
-        let known = self.network.frozen.value(id);
-        let Some((state, bridge)) =
-            known.and_then(|state| self.network.bridge(&state.bridge).map(|bridge| (state, bridge)))
-        else {
-            return self.drop_because("recirculation is stale");
-        };
+    fn thawed(network: &Network, id: u32) -> Result<(Place, Frozen), &'static str> {
+        let state = network.frozen.value(id).ok_or("recirculation is stale")?;
+        let bridge = network.bridge(&state.bridge).ok_or("recirculation is stale")?;
+        Ok((Place { bridge, port: state.in_port, counters: Arc::default() }, state))
+    }
+
+    fn thaw(&mut self, id: u32, state: Frozen) {
         self.explain(|| format!("recirculation {id:#x}\n{}", "-".repeat(16)));
-        self.stay.snapshot = bridge.snapshot();
-        self.stay.bridge = bridge;
-        self.stay.in_port = state.in_port;
+        self.depend();
         self.stay.table = state.table;
         self.stay.action_set = state.action_set;
-        self.key.set_in_port(state.in_port);
         self.key.words[PIPELINE].copy_from_slice(&state.words);
         self.written.words[PIPELINE].fill(u64::MAX);
         for step in state.steps {
@@ -242,19 +258,49 @@ impl<'a> Translation<'a> {
         }
     }
 
+    /// Whether nothing more is to be done.
+    fn over(&self) -> bool {
+        self.halted || self.error.is_some()
+    }
+
+    /// What a controller has set of a port of this bridge.
+    fn config_of(&self, number: u32) -> u32 {
+        self.stay.snapshot.ports.get(&number).map_or(0, |port| port.config)
+    }
+
     /// Looks a table up, and runs what it says.
     fn enter_table(&mut self, table: u8) {
-        if self.error.is_some() {
+        if self.over() {
             return;
         }
         self.lookups += 1;
         if self.lookups > MAX_LOOKUPS {
             return self.fail("too many resubmissions");
         }
-        let mut looked_at = FlowMask::default();
-        self.visit(table);
+        self.depend();
         let snapshot = Arc::clone(&self.stay.snapshot);
-        let found = snapshot.lookup(table, &self.key, &mut looked_at).cloned();
+        let mut visit = Visit { table, in_port: self.stay.in_port, written: self.written, matched: false };
+        let mut key = self.key;
+        if matches!(key.eth_type(), ethertype::IPV4 | ethertype::IPV6) {
+            self.look_at(Field::IpFrag);
+        }
+        if key.frag() & FRAG_ANY != 0 {
+            match snapshot.fragments {
+                Fragments::Drop => return self.drop_because("fragment"),
+                // Only the first fragment has ports, so no flow may tell fragments apart by them.
+                Fragments::Normal => {
+                    key.words[TRANSPORT] &= !PORTS;
+                    visit.written.words[TRANSPORT] |= PORTS;
+                }
+                Fragments::Match => {}
+            }
+        }
+        let mut looked_at = FlowMask::default();
+        let found = snapshot.lookup(table, &key, &mut looked_at).cloned();
+        visit.matched = found.is_some();
+        if let Some(looks) = self.looks() {
+            looks.push(visit);
+        }
         self.look(&looked_at);
         self.stay.table = table;
         match found {
@@ -283,25 +329,25 @@ impl<'a> Translation<'a> {
         self.look(&bits);
     }
 
-    fn visit(&mut self, table: u8) {
-        let visit = Visit { table, in_port: self.stay.in_port, written: self.written };
+    /// The looks at this bridge's tables so far.
+    fn looks(&mut self) -> Option<&mut Vec<Visit>> {
         let bridge = &self.stay.bridge;
-        let same = self.kept.dependencies.iter_mut().find_map(|dependency| match dependency {
+        self.kept.dependencies.iter_mut().find_map(|dependency| match dependency {
             Dependency::Flows { bridge: known, visits, .. } if Arc::ptr_eq(known, bridge) => Some(visits),
             _ => None,
-        });
-        match same {
-            Some(visits) => visits.push(visit),
-            None => self.depend_on_flows(vec![visit]),
-        }
+        })
     }
 
-    fn depend_on_flows(&mut self, visits: Vec<Visit>) {
+    /// Makes the decision depend on this bridge's configuration, as it is when the packet first gets here.
+    fn depend(&mut self) {
+        if self.looks().is_some() {
+            return;
+        }
         let bridge = Arc::clone(&self.stay.bridge);
         // The number is read before the snapshot, so that a change between the two is seen as one.
         let seen = bridge.changes.number();
         self.stay.snapshot = bridge.snapshot();
-        self.kept.dependencies.push(Dependency::Flows { bridge, seen, visits });
+        self.kept.dependencies.push(Dependency::Flows { bridge, seen, visits: Vec::new() });
     }
 
     fn run_flow(&mut self, flow: &Arc<Flow>) {
@@ -318,7 +364,7 @@ impl<'a> Translation<'a> {
 
     fn instructions(&mut self, instructions: &[Instruction]) {
         for (index, instruction) in instructions.iter().enumerate() {
-            if self.error.is_some() {
+            if self.over() {
                 return;
             }
             match instruction {
@@ -340,7 +386,7 @@ impl<'a> Translation<'a> {
 
     fn apply(&mut self, actions: &[Action]) {
         for (index, action) in actions.iter().enumerate() {
-            if self.error.is_some() {
+            if self.over() {
                 return;
             }
             self.explain(|| format!("    {}", heddle_openflow::text::print_action(action)));
@@ -408,8 +454,8 @@ impl<'a> Translation<'a> {
         let ttl = self.key.get(field);
         if ttl <= 1 {
             self.punt(2, u16::MAX);
-            self.explain(|| "    TTL is spent".into());
-            self.error.get_or_insert("TTL is spent");
+            self.drop_because("TTL is spent");
+            self.halted = true;
             return;
         }
         self.write(field, ttl - 1, 0xff);
@@ -510,6 +556,8 @@ impl<'a> Translation<'a> {
         self.depth += 1;
         self.enter_table(table.unwrap_or(old_table));
         self.depth -= 1;
+        // What ends the actions of a flow does not end those of the flow that resubmitted.
+        self.halted = false;
         self.key.set_in_port(old_port);
         self.stay.in_port = old_port;
         self.stay.table = old_table;
@@ -522,7 +570,8 @@ impl<'a> Translation<'a> {
             port::TABLE => self.resubmit(None, Some(0)),
             port::NORMAL => self.normal(),
             port::FLOOD | port::ALL => self.flood(),
-            port::CONTROLLER => self.punt(u8::from(!self.stay.table_miss), max_len),
+            port::CONTROLLER if self.stay.table_miss => self.punt_miss(max_len),
+            port::CONTROLLER => self.punt(1, max_len),
             _ if number == in_port => self.drop_because("output to the port it came in by"),
             _ => self.output_to(number),
         }
@@ -539,12 +588,15 @@ impl<'a> Translation<'a> {
     }
 
     fn output_to(&mut self, number: u32) {
-        if self.error.is_some() {
+        if self.over() {
             return;
         }
         let Some(port) = self.stay.snapshot.ports.get(&number).cloned() else {
             return self.drop_because("no such port");
         };
+        if port.config & (port::config::DOWN | port::config::NO_FWD) != 0 {
+            return self.drop_because("port does not forward");
+        }
         if self.actions.len() >= MAX_OUTPUTS {
             return self.fail("too many outputs");
         }
@@ -563,9 +615,11 @@ impl<'a> Translation<'a> {
         if self.depth >= MAX_DEPTH {
             return self.fail("too many bridges, or a loop");
         }
-        let Some(bridge) = self.network.bridge(bridge) else { return self.drop_because("patch has no peer") };
-        let snapshot = bridge.snapshot();
-        let Some(peer) = snapshot.port_by_name(peer).cloned() else {
+        let there = self.network.bridge(bridge).map(|bridge| (bridge.snapshot(), bridge));
+        let peer = there.as_ref().and_then(|(snapshot, _)| snapshot.port_by_name(peer)).cloned();
+        let (Some((snapshot, bridge)), Some(peer)) = (there, peer) else {
+            // Nothing that the decision depends on changes when the peer comes.
+            self.cacheable = false;
             return self.drop_because("patch has no peer");
         };
         self.commit();
@@ -589,6 +643,7 @@ impl<'a> Translation<'a> {
         self.pipeline();
         self.depth -= 1;
         self.stay = here;
+        self.halted = false;
         (self.key, self.base, self.written) = (key, base, written);
         let changes = |action: &Act| !matches!(action, Act::Output(_) | Act::Punt { .. } | Act::Clone(_));
         if self.actions[start..].iter().any(changes) {
@@ -647,6 +702,14 @@ impl<'a> Translation<'a> {
     fn find(&mut self, vlan: u16, mac: u64) -> Option<u32> {
         self.depend_on_address(vlan, mac);
         self.stay.bridge.fdb.find(vlan, mac).map(|entry| entry.port)
+    }
+
+    /// A packet-in of the table-miss flow, which a port may be told not to cause (section 7.2.1).
+    fn punt_miss(&mut self, max_len: u16) {
+        if self.config_of(self.stay.in_port) & port::config::NO_PACKET_IN != 0 {
+            return self.drop_because("port causes no packet-in");
+        }
+        self.punt(0, max_len);
     }
 
     fn punt(&mut self, reason: u8, max_len: u16) {

@@ -149,7 +149,7 @@ impl Drop for Connected<'_> {
 
 /// Speaks OpenFlow until either end has had enough. A controller is probed when it is silent.
 async fn converse(mut stream: Stream, bridge: &ManagedBridge, controller: bool) -> io::Result<()> {
-    let (mut connection, hello) = Connection::new(controller);
+    let (mut connection, hello) = Connection::new(controller, bridge);
     let mut events = bridge.events();
     let mut buffer = vec![0; 64 * 1024];
     let mut heard = Instant::now();
@@ -176,7 +176,7 @@ async fn converse(mut stream: Stream, bridge: &ManagedBridge, controller: bool) 
             }
             event = events.recv() => match event {
                 Ok(event) => {
-                    if let Some(bytes) = connection.announce(&event) {
+                    if let Some(bytes) = connection.announce(&event, bridge) {
                         send(&mut stream, &bytes).await?;
                     }
                 }

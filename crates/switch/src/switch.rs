@@ -10,17 +10,22 @@ use heddle_flow::{FlowKey, PacketKey};
 use heddle_netdev::{Dummy, DummyHandle, Netdev, NetdevError, Tap};
 use heddle_openflow::message::FlowRemoved;
 use heddle_openflow::multipart::PortStats;
-use heddle_openflow::{Action, FlowMod, OfError, port};
+use heddle_openflow::{Action, FlowMod, OfError, PortDesc, port};
+use heddle_pipeline::consistency::Known;
 use heddle_pipeline::flow_mod::flow_removed;
 use heddle_pipeline::{Attachment, Bridge, Network, PacketIn, Pipeline, Place, Port, Translation};
 use heddle_wire::Packet;
 use tokio::sync::broadcast;
 
 use crate::config::{BridgeConfig, FailMode, PortConfig, PortKind, Status};
+use crate::connection::{Control, port_description};
 use crate::stream::Target;
 
 /// Events that wait for a slow connection; older ones are lost to it.
 const EVENTS: usize = 1024;
+/// Reasons of a port-status.
+const PORT_ADDED: u8 = 0;
+const PORT_DELETED: u8 = 1;
 /// Milliseconds without a controller after which a standalone bridge forwards by itself: three probes, as Open
 /// vSwitch has it.
 const FAIL_OPEN_MS: u64 = 15_000;
@@ -34,6 +39,8 @@ pub enum Event {
     PacketIn(PacketIn),
     /// A flow has gone.
     FlowRemoved(Box<FlowRemoved>),
+    /// A port came (0), went (1) or changed (2).
+    PortStatus(u8, Box<PortDesc>),
 }
 
 /// Why a configuration was refused.
@@ -74,6 +81,8 @@ pub struct ManagedBridge {
     pub datapath_id: u64,
     /// The datapath's clock.
     pub clock: Clock,
+    /// What its connections share.
+    pub control: Control,
     network: Arc<Network>,
     datapath: Datapath<Pipeline>,
     events: broadcast::Sender<Event>,
@@ -145,6 +154,11 @@ impl ManagedBridge {
         self.devices().get(&number).map(|device| device.datapath_port)
     }
 
+    /// The device behind a port that has one.
+    pub(crate) fn netdev(&self, number: u32) -> Option<Arc<dyn Netdev>> {
+        self.devices().get(&number).map(|device| Arc::clone(&device.netdev))
+    }
+
     /// Events from now on.
     pub fn events(&self) -> broadcast::Receiver<Event> {
         self.events.subscribe()
@@ -173,13 +187,11 @@ impl ManagedBridge {
         if data.len() > heddle_wire::packet::MAX_FRAME {
             return Err(OfError::RequestBadPacket);
         }
-        if actions.iter().any(|action| matches!(action, Action::Group(_))) {
-            return Err(OfError::ActionBadOutGroup);
-        }
         let packet = Packet::from_frame(data);
         let mut key = PacketKey::default();
         heddle_flow::extract(packet.data(), in_port, 0, &mut key);
         let key: FlowKey = key.expand();
+        Known::of_packet(&key).actions(actions)?;
         let (network, bridge, actions) =
             (Arc::clone(&self.network), Arc::clone(&self.bridge), actions.to_vec());
         if self.packets_out.fetch_add(1, Ordering::Relaxed) % PACKETS_OUT == PACKETS_OUT - 1 {
@@ -384,6 +396,7 @@ impl Switch {
             bridge,
             datapath_id: config.datapath_id,
             clock: self.clock.clone(),
+            control: Control::default(),
             network: Arc::clone(&self.network),
             datapath: self.datapath.clone(),
             events,
@@ -393,6 +406,7 @@ impl Switch {
             alone_since_ms: AtomicU64::new(self.clock.now_ms()),
             packets_out: AtomicU32::new(0),
         });
+        add_port(&managed, local_port(config));
         self.bridges.insert(config.name.clone(), Arc::clone(&managed));
         Ok(managed)
     }
@@ -426,12 +440,10 @@ impl Switch {
             name: config.name.clone(),
             mac: [0x02, mac[3], mac[4], mac[5], mac[6], mac[7]],
             attachment,
+            config: 0,
             counters,
         };
-        bridge.bridge.publish(|snapshot, changes| {
-            snapshot.ports.insert_mut(port.number, Arc::new(port));
-            changes.everything();
-        });
+        add_port(bridge, port);
         Ok(())
     }
 
@@ -486,11 +498,38 @@ impl Switch {
             self.dummies.remove(device.netdev.name());
             self.datapath.ask(move |context| context.remove_port(device.datapath_port));
         }
-        bridge.bridge.publish(|snapshot, changes| {
+        let gone = bridge.bridge.publish(|snapshot, changes| {
+            let gone = snapshot.ports.get(&number).cloned();
             snapshot.ports.remove_mut(&number);
             changes.everything();
+            gone
         });
+        if let Some(port) = gone {
+            bridge.tell(Event::PortStatus(PORT_DELETED, Box::new(port_description(&port, bridge))));
+        }
         bridge.bridge.fdb.forget(|entry| entry.port == number);
+    }
+}
+
+/// Shows a port to translations and controllers.
+fn add_port(bridge: &ManagedBridge, port: Port) {
+    bridge.bridge.publish(|snapshot, changes| {
+        snapshot.ports.insert_mut(port.number, Arc::new(port.clone()));
+        changes.everything();
+    });
+    bridge.tell(Event::PortStatus(PORT_ADDED, Box::new(port_description(&port, bridge))));
+}
+
+/// The bridge's own port. It bears the bridge's name, and its address is the lower part of the datapath id.
+fn local_port(config: &BridgeConfig) -> Port {
+    let id = config.datapath_id.to_be_bytes();
+    Port {
+        number: port::LOCAL,
+        name: config.name.clone(),
+        mac: [id[2], id[3], id[4], id[5], id[6], id[7]],
+        attachment: Attachment::Local,
+        config: 0,
+        counters: Arc::default(),
     }
 }
 

@@ -1,0 +1,108 @@
+//! Whether actions can apply to the packets that they are meant for (OpenFlow 1.3.5 section 6.4).
+//!
+//! Only what the match asks is known of a packet. Actions are walked in order, and what each makes known of the packet or
+//! takes away is remembered: after `push_vlan` there is a tag to be set, after `push_mpls` nothing is known of what lies
+//! beneath. An action that needs a header which is not known to be there is refused with `OFPBAC_MATCH_INCONSISTENT`.
+
+use heddle_flow::field::Prerequisite;
+use heddle_flow::layout::VLAN_PRESENT;
+use heddle_flow::{Field, FlowKey, FlowMask, Match};
+use heddle_openflow::{Action, Instruction, OfError, port};
+
+/// Tags that a flow key holds.
+const MAX_TAGS: u8 = 2;
+
+/// What is known of a packet.
+pub struct Known {
+    matching: Match,
+    tags: u8,
+}
+
+impl Known {
+    /// What is known of packets that a flow takes.
+    pub fn of_flow(matching: &Match) -> Self {
+        let tagged = matching.satisfies(Field::VlanPcp);
+        Self { matching: *matching, tags: u8::from(tagged) }
+    }
+
+    /// What is known of the packet that a controller sends.
+    pub fn of_packet(key: &FlowKey) -> Self {
+        let tags = u8::from(key.vlan_tci() != 0)
+            + u8::from(key.words[heddle_flow::layout::TAGS] >> 16 & 0x1000 != 0);
+        Self { matching: Match::new(key, &FlowMask::all()), tags }
+    }
+
+    /// Walks the instructions of a flow.
+    ///
+    /// # Errors
+    /// The error that the specification names for the first action that cannot apply.
+    pub fn instructions(&mut self, instructions: &[Instruction]) -> Result<(), OfError> {
+        instructions.iter().try_for_each(|instruction| match instruction {
+            Instruction::Apply(actions) | Instruction::Write(actions) => self.actions(actions),
+            _ => Ok(()),
+        })
+    }
+
+    /// Walks a list of actions.
+    ///
+    /// # Errors
+    /// The error that the specification names for the first action that cannot apply, or that this switch does not do.
+    pub fn actions(&mut self, actions: &[Action]) -> Result<(), OfError> {
+        actions.iter().try_for_each(|action| self.action(action))
+    }
+
+    fn action(&mut self, action: &Action) -> Result<(), OfError> {
+        match *action {
+            Action::Group(_) => return Err(OfError::ActionBadOutGroup),
+            Action::SetQueue(_) => return Err(OfError::ActionBadQueue),
+            Action::CopyTtlIn | Action::CopyTtlOut => return Err(OfError::ActionBadType),
+            Action::Output { port: port::ANY, .. } => return Err(OfError::ActionBadOutPort),
+            Action::SetField { field, value, mask } => self.set(field, value, mask)?,
+            Action::Move { src, dst, .. } => {
+                self.need(src)?;
+                self.need(dst)?;
+            }
+            Action::SetMplsTtl(_) | Action::DecMplsTtl => self.need(Field::MplsTtl)?,
+            Action::SetTtl(_) | Action::DecTtl => self.need(Field::NwTtl)?,
+            Action::PushVlan(_) if self.tags == MAX_TAGS => return Err(OfError::ActionBadTag),
+            Action::PushVlan(_) => self.tags += 1,
+            Action::PopVlan => {
+                self.tags = self.tags.checked_sub(1).ok_or(OfError::ActionMatchInconsistent)?;
+            }
+            Action::PushMpls(eth_type) => self.relabel(eth_type),
+            Action::PopMpls(eth_type) => {
+                self.need(Field::MplsTtl)?;
+                self.relabel(eth_type);
+            }
+            Action::Output { .. } | Action::Resubmit { .. } | Action::Controller { .. } | Action::Note(_) => {
+            }
+        }
+        Ok(())
+    }
+
+    fn set(&mut self, field: Field, value: u128, mask: u128) -> Result<(), OfError> {
+        if field == Field::VlanTci {
+            // Nicira's field of the whole tag makes one, or takes it away.
+            if mask & u128::from(VLAN_PRESENT) != 0 {
+                self.tags = u8::from(value & u128::from(VLAN_PRESENT) != 0);
+            }
+            return Ok(());
+        }
+        self.need(field)
+    }
+
+    fn need(&self, field: Field) -> Result<(), OfError> {
+        let there = match field.spec().prerequisite {
+            Prerequisite::Vlan => self.tags != 0,
+            _ => self.matching.satisfies(field) && (field != Field::VlanVid || self.tags != 0),
+        };
+        if there { Ok(()) } else { Err(OfError::ActionMatchInconsistent) }
+    }
+
+    /// The packet has this Ethernet type now, and nothing is known of what follows.
+    fn relabel(&mut self, eth_type: u16) {
+        self.matching.set(Field::EthType, u128::from(eth_type));
+        self.matching.set_masked(Field::NwProto, 0, 0);
+        self.matching.set_masked(Field::Icmpv6Type, 0, 0);
+    }
+}

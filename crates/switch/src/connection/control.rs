@@ -1,0 +1,100 @@
+//! What the connections of a bridge share: who is master (OpenFlow 1.3.5 section 6.3.6).
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use heddle_openflow::OfError;
+use heddle_openflow::message::role;
+
+/// What the connections of a bridge share.
+#[derive(Debug, Default)]
+pub struct Control {
+    connections: AtomicU64,
+    mastership: Mutex<Mastership>,
+}
+
+#[derive(Debug, Default)]
+struct Mastership {
+    /// The newest generation that was claimed.
+    generation: Option<u64>,
+    /// The connection that is master.
+    master: Option<u64>,
+}
+
+impl Control {
+    fn mastership(&self) -> MutexGuard<'_, Mastership> {
+        self.mastership.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A number for a new connection, which no other has had.
+    pub(super) fn join(&self) -> u64 {
+        self.connections.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// The newest generation; all ones before there was any.
+    pub(super) fn generation(&self) -> u64 {
+        self.mastership().generation.unwrap_or(u64::MAX)
+    }
+
+    /// The role of a connection that was given `claimed`: a master is slave once another has become master.
+    pub(super) fn role(&self, connection: u64, claimed: u32) -> u32 {
+        let deposed = claimed == role::MASTER && self.mastership().master != Some(connection);
+        if deposed { role::SLAVE } else { claimed }
+    }
+
+    /// Takes a role. Generations are compared as on a circle, so that they may wrap.
+    ///
+    /// # Errors
+    /// If the role is none, or the generation is older than one that was seen.
+    pub(super) fn claim(&self, connection: u64, wanted: u32, generation: u64) -> Result<(), OfError> {
+        let mut state = self.mastership();
+        match wanted {
+            role::EQUAL => {}
+            role::MASTER | role::SLAVE => {
+                let stale = |newest: u64| (generation.wrapping_sub(newest) as i64) < 0;
+                if state.generation.is_some_and(stale) {
+                    return Err(OfError::RoleStale);
+                }
+                state.generation = Some(generation);
+            }
+            _ => return Err(OfError::RoleBadRole),
+        }
+        if wanted == role::MASTER {
+            state.master = Some(connection);
+        } else if state.master == Some(connection) {
+            state.master = None;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_new_master_makes_the_old_one_slave() {
+        let control = Control::default();
+        let (a, b) = (control.join(), control.join());
+        assert_eq!(control.generation(), u64::MAX);
+        assert_eq!(control.claim(a, role::MASTER, 5), Ok(()));
+        assert_eq!(control.claim(b, role::MASTER, 4), Err(OfError::RoleStale));
+        assert_eq!(control.role(a, role::MASTER), role::MASTER);
+        assert_eq!(control.claim(b, role::MASTER, 5), Ok(()));
+        assert_eq!(
+            (control.role(a, role::MASTER), control.role(b, role::MASTER)),
+            (role::SLAVE, role::MASTER)
+        );
+        assert_eq!(control.claim(a, 9, 6), Err(OfError::RoleBadRole));
+        assert_eq!(control.generation(), 5);
+    }
+
+    #[test]
+    fn generations_wrap() {
+        let control = Control::default();
+        let a = control.join();
+        assert_eq!(control.claim(a, role::SLAVE, u64::MAX), Ok(()));
+        assert_eq!(control.claim(a, role::SLAVE, 3), Ok(()));
+        assert_eq!(control.claim(a, role::SLAVE, u64::MAX), Err(OfError::RoleStale));
+    }
+}

@@ -1,0 +1,151 @@
+//! Answers to multipart requests (OpenFlow 1.3.5 section 7.3.5).
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use heddle_openflow::modify::MeterMod;
+use heddle_openflow::multipart::{FlowFilter, FlowStats, Reply, Request, TableFeatures, TableStats, kind};
+use heddle_openflow::{FlowMod, OfError, PortDesc, port};
+use heddle_pipeline::flow_mod::{MAX_FLOWS, TABLES, uses};
+use heddle_pipeline::{Attachment, Flow, Port};
+
+use crate::switch::ManagedBridge;
+
+/// Current features of a port: 10 Gbit/s, copper.
+const FEATURES: u32 = 1 << 6 | 1 << 11;
+const SPEED_KBPS: u32 = 10_000_000;
+
+pub(super) fn answer(request: Request, bridge: &ManagedBridge) -> Result<Reply, OfError> {
+    Ok(match request {
+        Request::Desc => Reply::Desc([
+            "Heddle".into(),
+            "Heddle user-space datapath".into(),
+            env!("CARGO_PKG_VERSION").into(),
+            "None".into(),
+            bridge.bridge.name.clone(),
+        ]),
+        Request::Flow(filter) => {
+            bridge.flush();
+            let now_ms = bridge.clock.now_ms();
+            Reply::Flow(selected(&filter, bridge).iter().map(|flow| flow_stats(flow, now_ms)).collect())
+        }
+        Request::Aggregate(filter) => {
+            bridge.flush();
+            let flows = selected(&filter, bridge);
+            let sum = |count: fn(&Flow) -> u64| flows.iter().map(|flow| count(flow)).sum();
+            Reply::Aggregate(
+                sum(|flow| flow.stats.packets.load(Ordering::Relaxed)),
+                sum(|flow| flow.stats.bytes.load(Ordering::Relaxed)),
+                flows.len() as u32,
+            )
+        }
+        Request::Table => {
+            bridge.flush();
+            Reply::Table(tables(bridge))
+        }
+        Request::PortStats(number) => {
+            port_or(number, bridge, OfError::RequestBadPort)?;
+            bridge.flush();
+            Reply::PortStats(bridge.port_stats(number))
+        }
+        Request::QueueStats(number, queue) => {
+            port_or(number, bridge, OfError::QueueBadPort)?;
+            // No port has queues.
+            if queue != u32::MAX {
+                return Err(OfError::QueueBadQueue);
+            }
+            Reply::Nothing(kind::QUEUE_STATS)
+        }
+        Request::TableFeatures => Reply::TableFeatures((0..TABLES).map(table_features).collect()),
+        Request::SetTableFeatures(_) => return Err(OfError::TableFeaturesPermission),
+        Request::PortDesc => Reply::PortDesc(port_descriptions(bridge)),
+        Request::GroupStats(_) => Reply::Nothing(kind::GROUP_STATS),
+        Request::GroupDesc => Reply::Nothing(kind::GROUP_DESC),
+        // There are no groups and no meters yet; a switch without them says that it can hold none.
+        Request::GroupFeatures => Reply::GroupFeatures([0; 10]),
+        Request::MeterStats(MeterMod::ALL) => Reply::Nothing(kind::METER_STATS),
+        Request::MeterConfig(MeterMod::ALL) => Reply::Nothing(kind::METER_CONFIG),
+        Request::MeterStats(_) | Request::MeterConfig(_) => return Err(OfError::MeterModUnknownMeter),
+        Request::MeterFeatures => Reply::MeterFeatures([0; 3], [0; 2]),
+    })
+}
+
+/// That a port is there, or all are asked for.
+pub(super) fn port_or(number: u32, bridge: &ManagedBridge, error: OfError) -> Result<(), OfError> {
+    let there = number == port::ANY || bridge.bridge.snapshot().ports.contains_key(&number);
+    if there { Ok(()) } else { Err(error) }
+}
+
+fn selected(filter: &FlowFilter, bridge: &ManagedBridge) -> Vec<Arc<Flow>> {
+    let mut flows = bridge.bridge.snapshot().flows();
+    flows.retain(|flow| {
+        (filter.table_id == FlowMod::ALL_TABLES || filter.table_id == flow.table)
+            && filter.matching.contains(&flow.matching)
+            && flow.cookie & filter.cookie_mask == filter.cookie & filter.cookie_mask
+            && uses(&flow.instructions, filter.out_port, filter.out_group)
+    });
+    flows.sort_by_key(|flow| (flow.table, std::cmp::Reverse(flow.priority)));
+    flows
+}
+
+fn flow_stats(flow: &Flow, now_ms: u64) -> FlowStats {
+    FlowStats {
+        table_id: flow.table,
+        duration_ms: now_ms.saturating_sub(flow.created_ms),
+        priority: flow.priority,
+        idle_timeout: flow.idle_timeout,
+        hard_timeout: flow.hard_timeout,
+        flags: flow.flags,
+        cookie: flow.cookie,
+        packets: flow.stats.packets.load(Ordering::Relaxed),
+        bytes: flow.stats.bytes.load(Ordering::Relaxed),
+        matching: flow.matching,
+        instructions: flow.instructions.to_vec(),
+    }
+}
+
+fn tables(bridge: &ManagedBridge) -> Vec<TableStats> {
+    let snapshot = bridge.bridge.snapshot();
+    let of = |(table_id, counters): (u8, &heddle_pipeline::table::TableCounters)| TableStats {
+        table_id,
+        active: snapshot.table(table_id).map_or(0, |table| table.len() as u32),
+        lookups: counters.lookups.load(Ordering::Relaxed),
+        matched: counters.matched.load(Ordering::Relaxed),
+    };
+    (0..TABLES).zip(bridge.bridge.tables.iter()).map(of).collect()
+}
+
+fn table_features(table_id: u8) -> TableFeatures {
+    TableFeatures::of_table(table_id, MAX_FLOWS as u32, (table_id + 1..TABLES).collect())
+}
+
+/// A port as controllers see it.
+pub(crate) fn port_description(port: &Port, bridge: &ManagedBridge) -> PortDesc {
+    let passes = match port.attachment {
+        // What is sent here goes nowhere: there is no device behind it.
+        Attachment::Local => false,
+        Attachment::Patch { .. } => true,
+        Attachment::Device(_) => bridge.netdev(port.number).is_some_and(|netdev| {
+            let link = netdev.link_state();
+            link.admin_up && link.carrier
+        }),
+    };
+    let down = port.config & port::config::DOWN != 0;
+    PortDesc {
+        number: port.number,
+        mac: port.mac,
+        name: port.name.clone(),
+        config: port.config,
+        state: if passes && !down { port::state::LIVE } else { port::state::LINK_DOWN },
+        current: FEATURES,
+        speed_kbps: SPEED_KBPS,
+    }
+}
+
+fn port_descriptions(bridge: &ManagedBridge) -> Vec<PortDesc> {
+    let snapshot = bridge.bridge.snapshot();
+    let mut ports: Vec<PortDesc> =
+        snapshot.ports.values().map(|port| port_description(port, bridge)).collect();
+    ports.sort_by_key(|port| port.number);
+    ports
+}
