@@ -52,6 +52,9 @@ async fn converse(
     while let Some((bytes, descriptors)) = inbox.recv().await {
         let outcome = match serde_json::from_slice(&bytes) {
             Ok(ToSwitch::Exit) => return Ok(()),
+            Ok(ToSwitch::Links { links }) => {
+                switch.set_links(&links).map(|()| FromSwitch::Configured).map_err(|error| error.to_string())
+            }
             Ok(ToSwitch::Status) => Ok(FromSwitch::Status { status: switch.status() }),
             Ok(ToSwitch::Configure { bridges }) => match switch.configure(&bridges, &descriptors) {
                 Ok(()) => {

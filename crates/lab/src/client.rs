@@ -183,7 +183,7 @@ impl Lab {
         }
     }
 
-    /// Sets the links between two nodes up or down, at the host's end.
+    /// Puts the cables of the links between two nodes in or out; hosts see their carrier follow.
     ///
     /// # Errors
     /// There is no such link.

@@ -61,7 +61,7 @@ pub const WORDS: &[&str] = &[
 const HELP: &str = "nodes  net  links  dump  intfs  ports        show the topology\n\
                     status                                       how the switch fares, what it drops\n\
                     pingall [seconds]  pingpair  iperf [A B]     test\n\
-                    link A B up|down                             a link of a host\n\
+                    link A B up|down                             a cable in or out\n\
                     HOST COMMAND ..                              run a command in a host\n\
                     sh COMMAND  source FILE  time COMMAND        \n\
                     exit  quit\n";

@@ -83,6 +83,8 @@ pub struct Port {
     pub attachment: Attachment,
     /// What a controller has set of it ([`heddle_openflow::port::config`]).
     pub config: u32,
+    /// Whether its cable is out: nothing passes.
+    pub link_down: bool,
     /// Counters of a port without a device.
     pub counters: Arc<PortCounters>,
 }

@@ -203,7 +203,10 @@ impl<'a> Translation<'a> {
         let name = self.stay.bridge.name.clone();
         self.explain(|| format!("bridge(\"{name}\")\n{}", "-".repeat(name.len() + 10)));
         self.depend();
-        if self.config_of(self.stay.in_port) & (port::config::DOWN | port::config::NO_RECV) != 0 {
+        let is_out = |port: &Arc<Port>| port.link_down;
+        if self.config_of(self.stay.in_port) & (port::config::DOWN | port::config::NO_RECV) != 0
+            || self.stay.snapshot.ports.get(&self.stay.in_port).is_some_and(is_out)
+        {
             return self.drop_because("port does not receive");
         }
         self.enter_table(0);
@@ -594,7 +597,7 @@ impl<'a> Translation<'a> {
         let Some(port) = self.stay.snapshot.ports.get(&number).cloned() else {
             return self.drop_because("no such port");
         };
-        if port.config & (port::config::DOWN | port::config::NO_FWD) != 0 {
+        if port.link_down || port.config & (port::config::DOWN | port::config::NO_FWD) != 0 {
             return self.drop_because("port does not forward");
         }
         if self.actions.len() >= MAX_OUTPUTS {

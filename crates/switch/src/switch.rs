@@ -17,7 +17,7 @@ use heddle_pipeline::{Attachment, Bridge, Network, PacketIn, Pipeline, Place, Po
 use heddle_wire::Packet;
 use tokio::sync::broadcast;
 
-use crate::config::{BridgeConfig, FailMode, PortConfig, PortKind, Status};
+use crate::config::{BridgeConfig, FailMode, LinkConfig, PortConfig, PortKind, Status};
 use crate::connection::{Control, port_description};
 use crate::stream::Target;
 
@@ -26,6 +26,7 @@ const EVENTS: usize = 1024;
 /// Reasons of a port-status.
 const PORT_ADDED: u8 = 0;
 const PORT_DELETED: u8 = 1;
+const PORT_MODIFIED: u8 = 2;
 /// Milliseconds without a controller after which a standalone bridge forwards by itself: three probes, as Open
 /// vSwitch has it.
 const FAIL_OPEN_MS: u64 = 15_000;
@@ -157,6 +158,31 @@ impl ManagedBridge {
     /// The device behind a port that has one.
     pub(crate) fn netdev(&self, number: u32) -> Option<Arc<dyn Netdev>> {
         self.devices().get(&number).map(|device| Arc::clone(&device.netdev))
+    }
+
+    /// Changes a port, and tells the controllers.
+    pub(crate) fn change_port(&self, number: u32, change: impl FnOnce(&mut Port)) {
+        let changed = self.bridge.publish(|snapshot, changes| {
+            let mut port = (**snapshot.ports.get(&number)?).clone();
+            change(&mut port);
+            snapshot.ports.insert_mut(number, Arc::new(port.clone()));
+            changes.everything();
+            Some(port)
+        });
+        if let Some(port) = changed {
+            self.tell(Event::PortStatus(PORT_MODIFIED, Box::new(port_description(&port, self))));
+        }
+    }
+
+    /// Puts the cable of a port in or out. A device behind it shows it to its other end.
+    fn set_link(&self, number: u32, down: bool) {
+        let snapshot = self.bridge.snapshot();
+        let Some(port) = snapshot.ports.get(&number).filter(|port| port.link_down != down) else { return };
+        if let Some(netdev) = self.netdev(number) {
+            // A device that cannot be switched is cut off all the same: translation takes nothing from it.
+            let _ = netdev.set_admin_up(!down && port.config & port::config::DOWN == 0);
+        }
+        self.change_port(number, |port| port.link_down = down);
     }
 
     /// Events from now on.
@@ -363,6 +389,25 @@ impl Switch {
         Ok(())
     }
 
+    /// Puts cables in or out.
+    ///
+    /// # Errors
+    /// If there is no such bridge or port; nothing has changed then.
+    pub fn set_links(&self, links: &[LinkConfig]) -> Result<(), SwitchError> {
+        for link in links {
+            let bridge = self.bridges.get(&link.bridge);
+            if !bridge.is_some_and(|bridge| bridge.bridge.snapshot().ports.contains_key(&link.ofport)) {
+                return invalid(&link.bridge, &format!("there is no port {}", link.ofport));
+            }
+        }
+        for link in links {
+            if let Some(bridge) = self.bridges.get(&link.bridge) {
+                bridge.set_link(link.ofport, link.down);
+            }
+        }
+        Ok(())
+    }
+
     fn remove(&mut self, name: &str) {
         let Some(bridge) = self.bridges.remove(name) else { return };
         self.network.remove_bridge(name);
@@ -422,6 +467,7 @@ impl Switch {
             return Ok(());
         }
         if bridge.bridge.snapshot().ports.contains_key(&config.ofport) {
+            bridge.set_link(config.ofport, config.link_down);
             return Ok(());
         }
         let counters = Arc::default();
@@ -441,9 +487,11 @@ impl Switch {
             mac: [0x02, mac[3], mac[4], mac[5], mac[6], mac[7]],
             attachment,
             config: 0,
+            link_down: false,
             counters,
         };
         add_port(bridge, port);
+        bridge.set_link(config.ofport, config.link_down);
         Ok(())
     }
 
@@ -529,6 +577,7 @@ fn local_port(config: &BridgeConfig) -> Port {
         mac: [id[2], id[3], id[4], id[5], id[6], id[7]],
         attachment: Attachment::Local,
         config: 0,
+        link_down: false,
         counters: Arc::default(),
     }
 }

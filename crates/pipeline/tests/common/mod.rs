@@ -41,7 +41,15 @@ impl World {
 
     fn port(bridge: &Bridge, number: u32, name: String, attachment: Attachment) -> Arc<PortCounters> {
         let counters: Arc<PortCounters> = Arc::default();
-        let port = Port { number, name, mac: [0; 6], attachment, config: 0, counters: Arc::clone(&counters) };
+        let port = Port {
+            number,
+            name,
+            mac: [0; 6],
+            attachment,
+            config: 0,
+            link_down: false,
+            counters: Arc::clone(&counters),
+        };
         bridge.publish(|snapshot, changes| {
             snapshot.ports.insert_mut(number, Arc::new(port));
             changes.everything();

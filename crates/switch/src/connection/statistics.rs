@@ -130,7 +130,7 @@ pub(crate) fn port_description(port: &Port, bridge: &ManagedBridge) -> PortDesc 
             link.admin_up && link.carrier
         }),
     };
-    let down = port.config & port::config::DOWN != 0;
+    let down = port.link_down || port.config & port::config::DOWN != 0;
     PortDesc {
         number: port.number,
         mac: port.mac,
