@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use heddle_datapath::{Clock, Datapath, Engine};
 use heddle_flow::{FlowKey, PacketKey};
-use heddle_netdev::{Dummy, DummyHandle, Netdev, NetdevError, Tap};
+use heddle_netdev::{Dummy, DummyHandle, Netdev, NetdevError, PacketDevice, Tap};
 use heddle_openflow::message::FlowRemoved;
 use heddle_openflow::multipart::PortStats;
 use heddle_openflow::{Action, FlowMod, OfError, PortDesc, port};
@@ -511,7 +511,7 @@ impl Switch {
                 let descriptor = descriptor.as_fd().try_clone_to_owned()?;
                 Arc::new(Tap::from_fd(descriptor, name, Some(*mac), *mtu)?)
             }
-            PortKind::Packet { .. } => return invalid(name, "ports on kernel interfaces are not there yet"),
+            PortKind::Packet { interface } => Arc::new(PacketDevice::open(interface)?),
             PortKind::Dummy | PortKind::Patch { .. } => {
                 let dummy = Dummy::new(name)?;
                 self.dummies.insert(name.to_owned(), dummy.handle());
