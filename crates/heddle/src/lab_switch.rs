@@ -32,7 +32,7 @@ pub fn run(switch: Switch, run_directory: &Path) -> Result<()> {
         }
     })?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(converse(switch, Server::new(run_directory), &socket, inbox))
+    runtime.block_on(async { converse(switch, Server::new(run_directory), &socket, inbox).await })
 }
 
 fn receive(socket: &OwnedFd) -> io::Result<Datagram> {

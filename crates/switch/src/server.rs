@@ -8,7 +8,7 @@
 use std::collections::HashMap;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -40,17 +40,35 @@ struct Served {
     calls: HashMap<Target, JoinSet<()>>,
 }
 
-/// The sockets of all bridges of a switch. Lives within an async runtime.
+/// Bridges that time is told to.
+type Timed = Arc<Mutex<Vec<Arc<ManagedBridge>>>>;
+
+/// The sockets of all bridges of a switch, and what brings time to them. Lives within an async runtime.
 pub struct Server {
     run_directory: PathBuf,
     served: HashMap<String, Served>,
+    timed: Timed,
+    _ticks: JoinSet<()>,
+}
+
+async fn tick(timed: Timed) {
+    let mut ticks = tokio::time::interval(EXPIRE_EVERY);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        let bridges = timed.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        bridges.iter().for_each(|bridge| bridge.expire());
+    }
 }
 
 impl Server {
-    /// Serves nothing yet.
+    /// Serves nothing yet. To be called within the runtime.
     #[must_use]
     pub fn new(run_directory: &Path) -> Self {
-        Self { run_directory: run_directory.to_owned(), served: HashMap::new() }
+        let timed = Timed::default();
+        let mut ticks = JoinSet::new();
+        ticks.spawn(tick(Arc::clone(&timed)));
+        Self { run_directory: run_directory.to_owned(), served: HashMap::new(), timed, _ticks: ticks }
     }
 
     /// Makes what is served that of these bridges: new ones get their socket, others lose it, and controllers are
@@ -62,13 +80,14 @@ impl Server {
         let bridges: HashMap<&str, &Arc<ManagedBridge>> =
             bridges.map(|bridge| (bridge.bridge.name.as_str(), bridge)).collect();
         self.served.retain(|name, _| bridges.contains_key(name.as_str()));
+        *self.timed.lock().unwrap_or_else(PoisonError::into_inner) =
+            bridges.values().map(|&bridge| Arc::clone(bridge)).collect();
         for (name, bridge) in bridges {
             if !self.served.contains_key(name) {
                 let place = Place::Unix(self.run_directory.join(format!("{name}.mgmt")));
                 let listener = Listener::bind(&place).await?;
                 let mut tasks = JoinSet::new();
                 tasks.spawn(accept(listener, Arc::clone(bridge)));
-                tasks.spawn(expire(Arc::clone(bridge)));
                 self.served.insert(name.to_owned(), Served { _tasks: tasks, calls: HashMap::new() });
             }
             let Some(served) = self.served.get_mut(name) else { continue };
@@ -83,14 +102,6 @@ impl Server {
             }
         }
         Ok(())
-    }
-}
-
-async fn expire(bridge: Arc<ManagedBridge>) {
-    let mut ticks = tokio::time::interval(EXPIRE_EVERY);
-    loop {
-        ticks.tick().await;
-        bridge.expire();
     }
 }
 

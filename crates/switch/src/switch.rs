@@ -279,10 +279,18 @@ impl ManagedBridge {
         if self.bridge.fdb.expire(now_ms) {
             self.bridge.touch();
         }
-        for (flow, why) in self.bridge.expire(now_ms) {
+        if !self.bridge.expiry_due(now_ms) {
+            return;
+        }
+        // A flow is idle only if it is after all that was forwarded is credited.
+        self.flush();
+        let gone = self.bridge.expire(now_ms);
+        if gone.iter().any(|(flow, _)| flow.flags & FlowMod::SEND_REMOVED != 0) {
+            // What passed since belongs to the announcement.
+            self.flush();
+        }
+        for (flow, why) in gone {
             if flow.flags & FlowMod::SEND_REMOVED != 0 {
-                // What passed since the last credit belongs to the announcement.
-                self.flush();
                 self.tell(Event::FlowRemoved(Box::new(flow_removed(&flow, why, now_ms))));
             }
         }
