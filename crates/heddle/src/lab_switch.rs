@@ -48,6 +48,7 @@ async fn converse(
     socket: &OwnedFd,
     mut inbox: mpsc::Receiver<Datagram>,
 ) -> Result<()> {
+    server.open_control().await?;
     answer(socket, &FromSwitch::Ready)?;
     while let Some((bytes, descriptors)) = inbox.recv().await {
         let outcome = match serde_json::from_slice(&bytes) {

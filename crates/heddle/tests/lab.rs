@@ -106,6 +106,14 @@ fn stock_ovs_ofctl_reads_and_writes_flows_of_a_running_lab() {
     assert!(dump.contains("n_packets=1,") && dump.contains("priority=9,icmp actions=drop"), "{dump}");
     ofctl(&["del-flows", "s1", "icmp"]);
     place.good(&["exec", "h1", "ping", "-4", "-c1", "-W2", "h2"]);
+    let trace =
+        place.good(&["trace", "s1", "in_port=1,icmp,dl_src=00:00:00:00:00:01,dl_dst=00:00:00:00:00:02"]);
+    assert!(trace.contains("bridge(\"s1\")") && trace.contains("forwarding to learned port"), "{trace}");
+    assert!(place.bad(&["trace", "s9", "in_port=1"]).contains("no such bridge"));
+    let mut appctl = Command::new("ovs-appctl");
+    appctl.arg("-t").arg(place.run_directory("flows").join("switch.ctl")).args(["fdb/show", "s1"]);
+    let fdb = everything(&appctl.output().unwrap());
+    assert!(fdb.contains("00:00:00:00:00:02"), "{fdb}");
     let environment = place.good(&["lab", "env"]);
     assert_eq!(environment, format!("export OVS_RUNDIR={}\n", place.run_directory("flows").display()));
 }
