@@ -8,7 +8,7 @@ use std::io::Write;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use common::{Place, everything, installed, kill, labs_work, wait_until};
+use common::{Place, everything, example, installed, kill, labs_work, wait_until};
 
 const TOPOLOGIES: [&str; 2] = ["tree,depth=2,fanout=3", "linear,8"];
 
@@ -199,10 +199,10 @@ fn a_loop_of_switches_costs_bounded_work_and_says_why_it_drops() {
     if !labs_work() {
         return;
     }
-    let ring = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/ring.yaml");
+    let ring = example("ring.yaml");
     for controller in ["none", "built-in"] {
         let place = Place::new();
-        place.good(&["lab", ring, "--controller", controller, "--detach"]);
+        place.good(&["lab", &ring, "--controller", controller, "--detach"]);
         let flood = ["exec", "h1", "ping", "-b", "-i", "0.01", "-c", "200", "-W1", "10.255.255.255"];
         let mut flood = place.heddle(&flood).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
         std::thread::sleep(Duration::from_millis(500));

@@ -692,12 +692,12 @@ impl<'a> Translation<'a> {
 
     fn learn(&mut self, vlan: u16, mac: u64) {
         let bridge = Arc::clone(&self.stay.bridge);
-        if self.effects {
-            if let Some((entry, is_news)) = bridge.fdb.learn(vlan, mac, self.stay.in_port, self.now_ms) {
-                self.kept.credits.push(Credit::Address(entry));
-                if is_news {
-                    bridge.touch();
-                }
+        if self.effects
+            && let Some((entry, is_news)) = bridge.fdb.learn(vlan, mac, self.stay.in_port, self.now_ms)
+        {
+            self.kept.credits.push(Credit::Address(entry));
+            if is_news {
+                bridge.touch();
             }
         }
         self.depend_on_address(vlan, mac);

@@ -43,8 +43,11 @@ struct Command {
     name: &'static str,
     usage: &'static str,
     words: std::ops::RangeInclusive<usize>,
-    run: fn(&[Arc<ManagedBridge>], &[String]) -> Result<String, String>,
+    run: Run,
 }
+
+/// Bridges and words go in; text, or what was wrong, comes out.
+type Run = fn(&[Arc<ManagedBridge>], &[String]) -> Result<String, String>;
 
 const COMMANDS: &[Command] = &[
     Command { name: "coverage/show", usage: "", words: 0..=0, run: drops },
