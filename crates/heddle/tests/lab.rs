@@ -8,7 +8,7 @@ use std::io::Write;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use common::{Place, everything, installed, kill, labs_work, wait_until};
+use common::{Place, everything, example, installed, kill, labs_work, wait_until};
 
 const TOPOLOGIES: [&str; 2] = ["tree,depth=2,fanout=3", "linear,8"];
 
@@ -106,6 +106,14 @@ fn stock_ovs_ofctl_reads_and_writes_flows_of_a_running_lab() {
     assert!(dump.contains("n_packets=1,") && dump.contains("priority=9,icmp actions=drop"), "{dump}");
     ofctl(&["del-flows", "s1", "icmp"]);
     place.good(&["exec", "h1", "ping", "-4", "-c1", "-W2", "h2"]);
+    let trace =
+        place.good(&["trace", "s1", "in_port=1,icmp,dl_src=00:00:00:00:00:01,dl_dst=00:00:00:00:00:02"]);
+    assert!(trace.contains("bridge(\"s1\")") && trace.contains("forwarding to learned port"), "{trace}");
+    assert!(place.bad(&["trace", "s9", "in_port=1"]).contains("no such bridge"));
+    let mut appctl = Command::new("ovs-appctl");
+    appctl.arg("-t").arg(place.run_directory("flows").join("switch.ctl")).args(["fdb/show", "s1"]);
+    let fdb = everything(&appctl.output().unwrap());
+    assert!(fdb.contains("00:00:00:00:00:02"), "{fdb}");
     let environment = place.good(&["lab", "env"]);
     assert_eq!(environment, format!("export OVS_RUNDIR={}\n", place.run_directory("flows").display()));
 }
@@ -191,10 +199,10 @@ fn a_loop_of_switches_costs_bounded_work_and_says_why_it_drops() {
     if !labs_work() {
         return;
     }
-    let ring = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/ring.yaml");
+    let ring = example("ring.yaml");
     for controller in ["none", "built-in"] {
         let place = Place::new();
-        place.good(&["lab", ring, "--controller", controller, "--detach"]);
+        place.good(&["lab", &ring, "--controller", controller, "--detach"]);
         let flood = ["exec", "h1", "ping", "-b", "-i", "0.01", "-c", "200", "-W1", "10.255.255.255"];
         let mut flood = place.heddle(&flood).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
         std::thread::sleep(Duration::from_millis(500));

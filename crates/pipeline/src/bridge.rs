@@ -74,6 +74,8 @@ pub struct Bridge {
     /// Packets for the controllers above what a bridge hands over in a second.
     pub punts_limited: AtomicU64,
     pace: Pace,
+    /// No flow's time is up before this, in milliseconds of the datapath's clock.
+    pub(crate) next_expiry_ms: AtomicU64,
     change: Arc<AtomicU64>,
 }
 
@@ -174,6 +176,7 @@ impl Network {
             punts_dropped: AtomicU64::new(0),
             punts_limited: AtomicU64::new(0),
             pace: Pace::default(),
+            next_expiry_ms: AtomicU64::new(u64::MAX),
             change: Arc::clone(&self.change),
         });
         bridges.insert(name.to_owned(), Arc::clone(&bridge));

@@ -209,6 +209,10 @@ impl<'a> Translation<'a> {
         {
             return self.drop_because("port does not receive");
         }
+        if self.stay.snapshot.standalone {
+            self.explain(|| " The bridge's controllers are gone: it forwards by itself\n    NORMAL".into());
+            return self.normal();
+        }
         self.enter_table(0);
         self.end_of_pipeline();
         self.freeze_rest();
@@ -308,10 +312,6 @@ impl<'a> Translation<'a> {
         self.stay.table = table;
         match found {
             Some(flow) => self.run_flow(&flow),
-            None if table == 0 && snapshot.standalone => {
-                self.explain(|| " 0. No match, bridge is standalone\n    NORMAL".into());
-                self.normal();
-            }
             None => {
                 self.explain(|| format!("{table:2}. No match."));
                 self.drop_because("no matching flow");
@@ -692,11 +692,12 @@ impl<'a> Translation<'a> {
 
     fn learn(&mut self, vlan: u16, mac: u64) {
         let bridge = Arc::clone(&self.stay.bridge);
-        if self.effects {
-            match bridge.fdb.learn(vlan, mac, self.stay.in_port, self.now_ms) {
-                Some((_, true)) => bridge.touch(),
-                Some((entry, false)) => self.kept.credits.push(Credit::Address(entry)),
-                None => {}
+        if self.effects
+            && let Some((entry, is_news)) = bridge.fdb.learn(vlan, mac, self.stay.in_port, self.now_ms)
+        {
+            self.kept.credits.push(Credit::Address(entry));
+            if is_news {
+                bridge.touch();
             }
         }
         self.depend_on_address(vlan, mac);

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use heddle_datapath::{Clock, Datapath, Engine};
-use heddle_flow::{FlowKey, PacketKey};
+use heddle_flow::{FlowKey, Match, PacketKey};
 use heddle_netdev::{Dummy, DummyHandle, Netdev, NetdevError, PacketDevice, Tap};
 use heddle_openflow::message::FlowRemoved;
 use heddle_openflow::multipart::PortStats;
@@ -200,6 +200,67 @@ impl ManagedBridge {
         self.datapath.ask(|context| context.engine.flush_credits());
     }
 
+    /// Packets that the whole datapath dropped so far, by reason, the most frequent first.
+    pub fn drops(&self) -> Vec<(String, u64)> {
+        let counted = self.datapath.ask(|context| context.engine.drops().clone()).unwrap_or_default();
+        let mut drops: Vec<(String, u64)> =
+            counted.into_iter().map(|(reason, packets)| (reason.to_owned(), packets)).collect();
+        let bridges: Vec<Arc<Bridge>> =
+            self.network.bridge_names().iter().filter_map(|name| self.network.bridge(name)).collect();
+        let all = |counter: fn(&Bridge) -> &AtomicU64| {
+            bridges.iter().map(|bridge| counter(bridge).load(Ordering::Relaxed)).sum::<u64>()
+        };
+        drops.push(("controller is behind".into(), all(|bridge| &bridge.punts_dropped)));
+        drops.push(("too many packets for the controller".into(), all(|bridge| &bridge.punts_limited)));
+        drops.retain(|(_, packets)| *packets != 0);
+        drops.sort_by_key(|(_, packets)| std::cmp::Reverse(*packets));
+        drops
+    }
+
+    /// Explains what happens to a packet, which is written as a match; nothing is run or changed.
+    ///
+    /// # Errors
+    /// A sentence about what is wrong with the packet.
+    pub fn trace(&self, packet: &str) -> Result<String, String> {
+        let matching = heddle_openflow::text::parse_match(packet).map_err(|error| error.to_string())?;
+        let mut key = *matching.key();
+        let number = key.in_port();
+        let Some(datapath_port) = self.datapath_port(number) else {
+            let name = &self.bridge.name;
+            return Err(format!("bridge {name} has no port {number} with a device; name one with in_port="));
+        };
+        key.set_in_port(datapath_port);
+        Ok(heddle_pipeline::trace::trace(&self.network, &key, self.clock.now_ms()))
+    }
+
+    /// The cached decisions about packets that came in by this bridge's devices, a line each.
+    pub fn dump_megaflows(&self) -> String {
+        let ports: BTreeMap<u32, String> = self
+            .devices()
+            .values()
+            .map(|device| (device.datapath_port, device.netdev.name().to_owned()))
+            .collect();
+        let now_ms = self.clock.now_ms();
+        let flows = self.datapath.ask(|context| context.engine.dump_flows()).unwrap_or_default();
+        let mut text = String::new();
+        for flow in flows {
+            let Some(name) = ports.get(&flow.key.in_port()) else { continue };
+            let mut mask = flow.mask;
+            mask.words[heddle_flow::layout::PORT] = 0;
+            let matching = heddle_openflow::text::print_match(&Match::new(&flow.key, &mask));
+            let comma = if matching.is_empty() { "" } else { "," };
+            let idle = now_ms.saturating_sub(flow.used_ms) as f64 / 1000.0;
+            text.push_str(&format!(
+                "recirc_id({:#x}),in_port({name}){comma}{matching}, packets:{}, bytes:{}, used:{idle:.3}s, actions:{}\n",
+                flow.key.recirc_id(),
+                flow.packets,
+                flow.bytes,
+                heddle_pipeline::trace::print_actions(&flow.actions)
+            ));
+        }
+        text
+    }
+
     /// Returns once no packet is under way by what was published before.
     pub fn barrier(&self) {
         self.datapath.ask(|_| ());
@@ -279,10 +340,18 @@ impl ManagedBridge {
         if self.bridge.fdb.expire(now_ms) {
             self.bridge.touch();
         }
-        for (flow, why) in self.bridge.expire(now_ms) {
+        if !self.bridge.expiry_due(now_ms) {
+            return;
+        }
+        // A flow is idle only if it is after all that was forwarded is credited.
+        self.flush();
+        let gone = self.bridge.expire(now_ms);
+        if gone.iter().any(|(flow, _)| flow.flags & FlowMod::SEND_REMOVED != 0) {
+            // What passed since belongs to the announcement.
+            self.flush();
+        }
+        for (flow, why) in gone {
             if flow.flags & FlowMod::SEND_REMOVED != 0 {
-                // What passed since the last credit belongs to the announcement.
-                self.flush();
                 self.tell(Event::FlowRemoved(Box::new(flow_removed(&flow, why, now_ms))));
             }
         }
@@ -337,24 +406,10 @@ impl Switch {
         let count = |is: &dyn Fn(&ManagedBridge) -> bool| {
             self.bridges.values().filter(|bridge| is(bridge)).count() as u32
         };
-        let mut drops: Vec<(String, u64)> = self
-            .datapath
-            .ask(|context| context.engine.drops().clone())
-            .unwrap_or_default()
-            .into_iter()
-            .map(|(reason, packets)| (reason.to_owned(), packets))
-            .collect();
-        let all = |counter: fn(&Bridge) -> &AtomicU64| {
-            self.bridges.values().map(|bridge| counter(&bridge.bridge).load(Ordering::Relaxed)).sum::<u64>()
-        };
-        drops.push(("controller is behind".into(), all(|bridge| &bridge.punts_dropped)));
-        drops.push(("too many packets for the controller".into(), all(|bridge| &bridge.punts_limited)));
-        drops.retain(|(_, packets)| *packets != 0);
-        drops.sort_by_key(|(_, packets)| std::cmp::Reverse(*packets));
         Status {
             unconnected: count(&|bridge| !bridge.wanted().controllers.is_empty() && bridge.connected() == 0),
             without_flows: count(&|bridge| bridge.bridge.snapshot().tables().is_empty()),
-            drops,
+            drops: self.bridges.values().next().map(|bridge| bridge.drops()).unwrap_or_default(),
             mismatches: self.mismatches(),
         }
     }

@@ -1,5 +1,5 @@
 //! Labs for tests: each in a directory of its own, so that tests run beside each other and beside a user's labs.
-#![allow(clippy::unwrap_used)]
+#![allow(dead_code, missing_docs, clippy::unwrap_used)] // each test program uses a part
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -23,7 +23,9 @@ impl Place {
 
     /// The program with its labs here.
     pub fn heddle(&self, words: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_heddle"));
+        // An ordinary user, to whom the built programs are given, cannot reach the place where they were built.
+        let program = std::env::var_os("HEDDLE_PROGRAM");
+        let mut command = Command::new(program.unwrap_or_else(|| env!("CARGO_BIN_EXE_heddle").into()));
         command.args(words).env("HEDDLE_RUNDIR", &self.directory).env_remove("RUST_BACKTRACE");
         command
     }
@@ -104,6 +106,13 @@ pub fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
         assert!(begun.elapsed() < Duration::from_secs(10), "not within ten seconds: {what}");
         std::thread::sleep(Duration::from_millis(10));
     }
+}
+
+/// A file of the examples.
+pub fn example(name: &str) -> String {
+    let built = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples");
+    let folder = std::env::var("HEDDLE_EXAMPLES").unwrap_or_else(|_| built.to_owned());
+    format!("{folder}/{name}")
 }
 
 /// Whether labs can be had here; says aloud why not.
