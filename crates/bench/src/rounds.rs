@@ -27,6 +27,11 @@ impl Case {
         sorted.get(sorted.len() / 2).copied().unwrap_or(0.0)
     }
 
+    /// This case's median against another's.
+    pub fn ratio(&self, other: &Case) -> f64 {
+        self.median() / other.median()
+    }
+
     fn least(&self) -> f64 {
         self.samples.iter().copied().fold(f64::INFINITY, f64::min)
     }
