@@ -1,5 +1,6 @@
 //! Measurements, one a subcommand. Each is bounded in time, prints medians with their spread, and ends with a line of JSON.
 
+mod churn;
 mod memory;
 mod namespaces;
 mod rounds;
@@ -20,6 +21,8 @@ struct Cli {
 enum Verb {
     /// Cost of the datapath in memory, by number of flows.
     Memory(memory::Options),
+    /// What established flows keep of their rate while flows and addresses change elsewhere.
+    Churn(churn::Options),
     /// Two network namespaces joined by each of several switches (root).
     Namespaces(namespaces::Options),
     /// Send small packets by an interface, as fast as it takes them.
@@ -29,6 +32,7 @@ enum Verb {
 fn main() -> Result<()> {
     match Cli::parse().command {
         Verb::Memory(options) => memory::run(&options),
+        Verb::Churn(options) => churn::run(&options),
         Verb::Namespaces(options) => namespaces::run(&options),
         Verb::Send(options) => sender::run(&options),
     }
