@@ -238,6 +238,8 @@ fn encode_action(out: &mut Vec<u8>, action: &Action) -> u16 {
 /// a mask. The ToS byte has no number among OpenFlow's fields, and with Nicira's stands for DSCP alone; the input port has
 /// one, but OpenFlow's own action may not set it.
 fn encode_set(out: &mut Vec<u8>, field: Field, value: u128, mask: u128) -> u16 {
+    let (field, below) = oxm::numbered(field);
+    let (value, mask) = (value << below, mask << below);
     if mask == field.spec().full_mask() && !matches!(field, Field::NwTos | Field::InPort) {
         oxm::encode_entry(out, (field, value, mask));
         return 25;
@@ -267,12 +269,13 @@ fn encode_nicira(out: &mut Vec<u8>, action: &Action) -> u16 {
             out.u8(table.unwrap_or(0xff));
         }
         Action::Move { src, src_ofs, dst, dst_ofs, n_bits } => {
+            let ((src, src_below), (dst, dst_below)) = (oxm::numbered(*src), oxm::numbered(*dst));
             out.u16(6);
             out.u16(*n_bits);
-            out.u16(*src_ofs);
-            out.u16(*dst_ofs);
-            out.u32(oxm::header(*src));
-            out.u32(oxm::header(*dst));
+            out.u16(src_ofs + src_below);
+            out.u16(dst_ofs + dst_below);
+            out.u32(oxm::header(src));
+            out.u32(oxm::header(dst));
         }
         Action::Controller { max_len, reason, id } => {
             out.u16(20);

@@ -6,6 +6,8 @@
 
 pub mod config;
 pub mod connection;
+#[doc(hidden)]
+pub mod fuzz;
 pub mod server;
 pub mod stream;
 pub mod switch;
