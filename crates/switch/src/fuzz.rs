@@ -52,6 +52,7 @@ static SWITCH: LazyLock<Mutex<Switch>> = LazyLock::new(|| {
         name: format!("p{ofport}"),
         ofport,
         kind: PortKind::Dummy,
+        link_down: false,
         removed: false,
     };
     let bridge = BridgeConfig {
