@@ -55,6 +55,8 @@ pub struct Translation<'a> {
     /// What the packet's headers are, after the actions gathered so far.
     base: FlowKey,
     written: FlowMask,
+    /// What was written since the last commit.
+    uncommitted: FlowMask,
     mask: FlowMask,
     actions: Vec<Act>,
     kept: Kept,
@@ -151,6 +153,7 @@ impl<'a> Translation<'a> {
             key: entered,
             base: entered,
             written: FlowMask::default(),
+            uncommitted: FlowMask::default(),
             mask: FlowMask::default(),
             actions: Vec::new(),
             kept: Kept::default(),
@@ -433,8 +436,13 @@ impl<'a> Translation<'a> {
     }
 
     fn write(&mut self, field: Field, value: u128, mask: u128) {
+        if matches!(field, Field::VlanTci | Field::VlanVid | Field::VlanPcp) {
+            // Whether a tag is changed or pushed depends on there being one.
+            self.look_at(Field::VlanTci);
+        }
         self.key.set_masked(field, value, mask);
         self.written.add_bits(field, mask);
+        self.uncommitted.add_bits(field, mask);
     }
 
     fn set_field(&mut self, field: Field, value: u128, mask: u128) {
@@ -648,6 +656,7 @@ impl<'a> Translation<'a> {
         self.stay = here;
         self.halted = false;
         (self.key, self.base, self.written) = (key, base, written);
+        self.uncommitted = FlowMask::default();
         let changes = |action: &Act| !matches!(action, Act::Output(_) | Act::Punt { .. } | Act::Clone(_));
         if self.actions[start..].iter().any(changes) {
             let inner = self.actions.split_off(start);
@@ -732,23 +741,26 @@ impl<'a> Translation<'a> {
         }
     }
 
-    /// Writes out the header changes gathered since the last commit.
+    /// Writes out the header changes gathered since the last commit, also those that leave this packet as it is: another
+    /// packet of the megaflow may have another value there.
     fn commit(&mut self) {
         for &field in COMMITTED {
             let (old, new) = (self.base.get(field), self.key.get(field));
-            let changed = old ^ new;
-            if changed == 0 || !field.spec().prerequisite.holds(&self.key, None) {
+            let mask = self.uncommitted.get(field) | old ^ new;
+            if mask == 0 || !field.spec().prerequisite.holds(&self.key, None) {
                 continue;
             }
             if field == Field::VlanTci && old == 0 {
-                let tci = new as u16 & !VLAN_PRESENT;
-                self.actions.push(Act::PushVlan { tpid: ethertype::VLAN, tci });
+                if new != 0 {
+                    let tci = new as u16 & !VLAN_PRESENT;
+                    self.actions.push(Act::PushVlan { tpid: ethertype::VLAN, tci });
+                }
             } else {
-                let mask = self.written.get(field) | changed;
                 self.actions.push(Act::Set { field, value: new & mask, mask });
             }
         }
         self.base = self.key;
+        self.uncommitted = FlowMask::default();
     }
 }
 
