@@ -260,22 +260,22 @@ fields! {
     Reg13: "reg13", [], None, Some(OxmId::new(0x0001, 13, 4)), 32, true, true, None, 0, Hex, REGS + 6, 0, true;
     Reg14: "reg14", [], None, Some(OxmId::new(0x0001, 14, 4)), 32, true, true, None, 0, Hex, REGS + 7, 32, true;
     Reg15: "reg15", [], None, Some(OxmId::new(0x0001, 15, 4)), 32, true, true, None, 0, Hex, REGS + 7, 0, true;
-    Reg16: "reg16", [], None, Some(OxmId::new(0x0001, 144, 4)), 32, true, true, None, 0, Hex, REGS + 8, 32, true;
-    Reg17: "reg17", [], None, Some(OxmId::new(0x0001, 145, 4)), 32, true, true, None, 0, Hex, REGS + 8, 0, true;
-    Reg18: "reg18", [], None, Some(OxmId::new(0x0001, 146, 4)), 32, true, true, None, 0, Hex, REGS + 9, 32, true;
-    Reg19: "reg19", [], None, Some(OxmId::new(0x0001, 147, 4)), 32, true, true, None, 0, Hex, REGS + 9, 0, true;
-    Reg20: "reg20", [], None, Some(OxmId::new(0x0001, 148, 4)), 32, true, true, None, 0, Hex, REGS + 10, 32, true;
-    Reg21: "reg21", [], None, Some(OxmId::new(0x0001, 149, 4)), 32, true, true, None, 0, Hex, REGS + 10, 0, true;
-    Reg22: "reg22", [], None, Some(OxmId::new(0x0001, 150, 4)), 32, true, true, None, 0, Hex, REGS + 11, 32, true;
-    Reg23: "reg23", [], None, Some(OxmId::new(0x0001, 151, 4)), 32, true, true, None, 0, Hex, REGS + 11, 0, true;
-    Reg24: "reg24", [], None, Some(OxmId::new(0x0001, 152, 4)), 32, true, true, None, 0, Hex, REGS + 12, 32, true;
-    Reg25: "reg25", [], None, Some(OxmId::new(0x0001, 153, 4)), 32, true, true, None, 0, Hex, REGS + 12, 0, true;
-    Reg26: "reg26", [], None, Some(OxmId::new(0x0001, 154, 4)), 32, true, true, None, 0, Hex, REGS + 13, 32, true;
-    Reg27: "reg27", [], None, Some(OxmId::new(0x0001, 155, 4)), 32, true, true, None, 0, Hex, REGS + 13, 0, true;
-    Reg28: "reg28", [], None, Some(OxmId::new(0x0001, 156, 4)), 32, true, true, None, 0, Hex, REGS + 14, 32, true;
-    Reg29: "reg29", [], None, Some(OxmId::new(0x0001, 157, 4)), 32, true, true, None, 0, Hex, REGS + 14, 0, true;
-    Reg30: "reg30", [], None, Some(OxmId::new(0x0001, 158, 4)), 32, true, true, None, 0, Hex, REGS + 15, 32, true;
-    Reg31: "reg31", [], None, Some(OxmId::new(0x0001, 159, 4)), 32, true, true, None, 0, Hex, REGS + 15, 0, true;
+    Reg16: "reg16", [], None, None, 32, true, true, None, 0, Hex, REGS + 8, 32, true;
+    Reg17: "reg17", [], None, None, 32, true, true, None, 0, Hex, REGS + 8, 0, true;
+    Reg18: "reg18", [], None, None, 32, true, true, None, 0, Hex, REGS + 9, 32, true;
+    Reg19: "reg19", [], None, None, 32, true, true, None, 0, Hex, REGS + 9, 0, true;
+    Reg20: "reg20", [], None, None, 32, true, true, None, 0, Hex, REGS + 10, 32, true;
+    Reg21: "reg21", [], None, None, 32, true, true, None, 0, Hex, REGS + 10, 0, true;
+    Reg22: "reg22", [], None, None, 32, true, true, None, 0, Hex, REGS + 11, 32, true;
+    Reg23: "reg23", [], None, None, 32, true, true, None, 0, Hex, REGS + 11, 0, true;
+    Reg24: "reg24", [], None, None, 32, true, true, None, 0, Hex, REGS + 12, 32, true;
+    Reg25: "reg25", [], None, None, 32, true, true, None, 0, Hex, REGS + 12, 0, true;
+    Reg26: "reg26", [], None, None, 32, true, true, None, 0, Hex, REGS + 13, 32, true;
+    Reg27: "reg27", [], None, None, 32, true, true, None, 0, Hex, REGS + 13, 0, true;
+    Reg28: "reg28", [], None, None, 32, true, true, None, 0, Hex, REGS + 14, 32, true;
+    Reg29: "reg29", [], None, None, 32, true, true, None, 0, Hex, REGS + 14, 0, true;
+    Reg30: "reg30", [], None, None, 32, true, true, None, 0, Hex, REGS + 15, 32, true;
+    Reg31: "reg31", [], None, None, 32, true, true, None, 0, Hex, REGS + 15, 0, true;
     Xreg0: "xreg0", [], Some(OxmId::new(0x8001, 0, 8)), None, 64, true, true, None, 0, Hex, REGS, 0, false;
     Xreg1: "xreg1", [], Some(OxmId::new(0x8001, 1, 8)), None, 64, true, true, None, 0, Hex, REGS + 1, 0, false;
     Xreg2: "xreg2", [], Some(OxmId::new(0x8001, 2, 8)), None, 64, true, true, None, 0, Hex, REGS + 2, 0, false;
@@ -323,6 +323,7 @@ mod tests {
         for spec in FIELDS {
             for id in [spec.oxm, spec.nxm].into_iter().flatten() {
                 assert_eq!(Field::by_oxm(id.class, id.field), Some(spec.field), "{}", spec.name);
+                assert!(id.field < 128, "{}: a field's number has seven bits", spec.name);
             }
         }
     }

@@ -9,6 +9,8 @@
 pub mod classifier;
 pub mod extract;
 pub mod field;
+#[doc(hidden)]
+pub mod fuzz;
 pub mod key;
 pub mod layout;
 

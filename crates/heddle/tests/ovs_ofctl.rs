@@ -101,6 +101,155 @@ fn flows_are_written_and_read_back() {
     assert!(switch.good("s1", "dump-ports", &[]).contains("3 ports"));
 }
 
+/// Flows of every kind, in forms that people write.
+const FLOWS: &[&str] = &[
+    "actions=drop",
+    "priority=1,in_port=5,actions=in_port",
+    "in_port=LOCAL,actions=1,2,local,flood,all,normal,controller:64",
+    "dl_src=02:00:00:00:00:01,dl_dst=01:00:00:00:00:00/01:00:00:00:00:00,actions=mod_dl_src:02:00:00:00:00:02,1",
+    "dl_type=0x88cc,actions=controller",
+    "dl_vlan=3,actions=set_field:4101->vlan_vid,mod_vlan_pcp:5,1",
+    "dl_vlan=3,dl_vlan_pcp=2,actions=pop_vlan,1",
+    "dl_vlan_pcp=3,actions=strip_vlan,1",
+    "dl_vlan=0xffff,actions=push_vlan:0x8100,set_field:4101->vlan_vid,1",
+    "vlan_tci=0x1000/0x1000,actions=1",
+    "vlan_tci=0x5005,actions=1",
+    "vlan_vid=5,actions=mod_vlan_vid:6,1",
+    "actions=push_vlan:0x88a8,mod_vlan_vid:5,push_vlan:0x8100,mod_vlan_vid:6,1",
+    "ip,nw_src=10.0.0.0/8,nw_dst=1.2.3.4/255.0.255.0,nw_tos=184,nw_ttl=5,actions=dec_ttl,mod_nw_ttl:9,mod_nw_tos:32,1",
+    "ip,nw_ecn=1,nw_frag=not_later,actions=mod_nw_ecn:2,mod_nw_src:10.0.0.1,mod_nw_dst:10.0.0.2,1",
+    "ip,nw_frag=later,actions=drop",
+    "ip,nw_proto=89,actions=1",
+    "tcp,tp_src=80/0xfff0,tp_dst=443,actions=set_field:80->tcp_dst,mod_tp_src:81,1",
+    "tcp,tcp_flags=+syn-ack,actions=1",
+    "udp,tp_dst=53,actions=mod_tp_dst:54,1",
+    "sctp,sctp_dst=5,actions=set_field:6->sctp_src,1",
+    "icmp,icmp_type=8,icmp_code=0,actions=1",
+    "arp,arp_op=1,arp_spa=10.0.0.0/24,arp_tpa=10.0.0.1,arp_sha=02:00:00:00:00:01,actions=set_field:2->arp_op,1",
+    "arp,actions=move:NXM_NX_ARP_SHA[]->NXM_NX_ARP_THA[],load:0xa->NXM_OF_ARP_SPA[0..7],1",
+    "ipv6,ipv6_src=fd00::1,ipv6_dst=fd00::/64,ipv6_label=5,actions=set_field:fe80::1->ipv6_src,set_field:7->ipv6_label,1",
+    "tcp6,tp_dst=80,actions=dec_ttl,1",
+    "udp6,actions=set_field:5->udp_dst,1",
+    "icmp6,icmp_type=135,nd_target=::1,nd_sll=02:00:00:00:00:01,actions=1",
+    "icmp6,icmp_type=136,nd_tll=02:00:00:00:00:01,actions=set_field:fe80::5->nd_target,1",
+    "mpls,mpls_label=9,mpls_tc=3,mpls_bos=1,actions=dec_mpls_ttl,set_mpls_ttl:4,set_mpls_label:5,set_mpls_tc:3,1",
+    "mpls,actions=pop_mpls:0x0800,dec_ttl,1",
+    "ip,actions=push_mpls:0x8847,set_field:3->mpls_label,1",
+    "tun_id=5/0xff,metadata=0x1/0xf,actions=set_tunnel:5,write_metadata:0x3/0x5",
+    "reg0=1/3,reg15=5,actions=load:5->NXM_NX_REG1[0..7],move:NXM_NX_REG0[0..15]->NXM_NX_REG2[16..31],1",
+    "xreg1=5,actions=set_field:0x123456789->xreg2,1",
+    "pkt_mark=5,actions=set_field:6->pkt_mark,1",
+    "actions=load:1->NXM_OF_IN_PORT[],resubmit(,0)",
+    "actions=resubmit:5,resubmit(6,),resubmit(,5),resubmit(in_port,5),resubmit(7,8)",
+    "actions=controller(max_len=128,id=3),note:01.02.03.04.05.06",
+    "actions=1,clear_actions,write_actions(set_field:02:00:00:00:00:01->eth_dst,output:2),write_metadata:5,goto_table:3",
+    "send_flow_rem,check_overlap,reset_counts,no_packet_counts,no_byte_counts,actions=1",
+];
+
+/// What `ovs-ofctl` makes of a flow, without our part: what its own codec reads and writes.
+fn normalised(flow: &str) -> String {
+    let output = Command::new("ovs-ofctl").args(["-O", "OpenFlow13", "parse-flow", flow]).output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let line = text
+        .lines()
+        .find_map(|line| line.split_once(": ADD "))
+        .unwrap_or_else(|| panic!("{flow}: {text}{}", String::from_utf8_lossy(&output.stderr)));
+    line.1.trim().to_owned()
+}
+
+#[test]
+fn every_kind_of_flow_comes_back_as_it_was_given() {
+    if !installed() {
+        return;
+    }
+    let switch = Switch::start("kinds");
+    for flow in FLOWS {
+        switch.good("s1", "del-flows", &[]);
+        switch.good("s1", "add-flow", &[flow]);
+        let dump = switch.good("s1", "dump-flows", &["--no-stats"]);
+        // The client may remark on what OpenFlow 1.3 would rather have.
+        let lines: Vec<&str> = dump.lines().map(str::trim).filter(|line| !line.contains("|INFO|")).collect();
+        assert_eq!(lines, [normalised(flow)], "{flow}");
+        // What is dumped names the flow: it can be deleted by it.
+        let (head, _) = lines[0].split_once("actions=").unwrap();
+        let flags = ["send_flow_rem", "check_overlap", "reset_counts", "no_packet_counts", "no_byte_counts"];
+        let head = flags.iter().fold(head.to_owned(), |head, flag| head.replace(flag, ""));
+        let head = if head.contains("priority=") { head } else { format!("priority=32768,{}", head.trim()) };
+        switch.good("s1", "del-flows", &["--strict", head.trim().trim_end_matches(',')]);
+        assert_eq!(switch.good("s1", "dump-flows", &["--no-stats"]).trim(), "", "{flow}");
+    }
+}
+
+#[test]
+fn what_ovs_ofctl_asks_of_a_switch_is_answered() {
+    if !installed() {
+        return;
+    }
+    let switch = Switch::start("verbs");
+    for (verb, arguments, wanted) in [
+        ("show", &[][..], "LOCAL(s1)"),
+        ("show", &[], "frags=normal miss_send_len=0"),
+        ("dump-desc", &[], "Manufacturer: Heddle"),
+        ("dump-tables", &[], "table 0"),
+        ("dump-table-features", &[], "max_entries=1000000"),
+        ("dump-ports-desc", &[], "1(s1-eth1)"),
+        ("dump-ports-desc", &["LOCAL"], "LOCAL(s1)"),
+        ("dump-ports", &["1"], "1 ports"),
+        ("dump-aggregate", &[], "flow_count=0"),
+        ("dump-groups", &[], "OFPST_GROUP_DESC reply"),
+        ("dump-group-stats", &[], "OFPST_GROUP reply"),
+        ("dump-group-features", &[], "Group table:"),
+        ("dump-meters", &[], "OFPST_METER_CONFIG reply"),
+        ("meter-stats", &[], "OFPST_METER reply"),
+        ("meter-features", &[], "max_meter:0"),
+        ("queue-stats", &[], "OFPST_QUEUE reply"),
+        ("queue-get-config", &["1"], ""),
+        ("probe", &[], ""),
+        ("ping", &["64"], ""),
+        ("set-frags", &["drop"], ""),
+        ("get-frags", &[], "drop"),
+        ("set-frags", &["nx-match"], ""),
+        ("get-frags", &[], "nx-match"),
+        ("mod-port", &["s1-eth1", "down"], ""),
+        ("show", &[], "PORT_DOWN"),
+        ("mod-port", &["s1-eth1", "up"], ""),
+        ("mod-port", &["1", "no-forward"], ""),
+        ("show", &[], "NO_FWD"),
+        ("packet-out", &["in_port=controller,packet=020000000002020000000001000000,actions=1"], ""),
+        ("del-groups", &[], ""),
+        ("del-meters", &[], ""),
+    ] {
+        let said = switch.good("s1", verb, arguments);
+        assert!(said.contains(wanted), "{verb} {arguments:?}: {said}");
+    }
+    for (verb, argument, error) in [
+        ("add-group", "group_id=1,type=all,bucket=output:1", "OFPGMFC_OUT_OF_GROUPS"),
+        ("mod-group", "group_id=1,type=all,bucket=output:1", "OFPGMFC_UNKNOWN_GROUP"),
+        ("add-meter", "meter=1,kbps,band=type=drop,rate=1", "OFPMMFC_OUT_OF_METERS"),
+        ("mod-meter", "meter=1,kbps,band=type=drop,rate=1", "OFPMMFC_UNKNOWN_METER"),
+        ("dump-ports", "77", "OFPBRC_BAD_PORT"),
+    ] {
+        let (_, said) = switch.ofctl("s1", verb, &[argument]);
+        assert!(said.contains(error), "{verb} {argument}: {said}");
+    }
+}
+
+#[test]
+fn ten_thousand_flows_are_dumped_whole() {
+    if !installed() {
+        return;
+    }
+    let switch = Switch::start("many");
+    let file = switch.directory.join("flows");
+    let flow = |n: u32| format!("udp,nw_dst=10.{}.{}.{},actions=output:2\n", n >> 16, n >> 8 & 255, n & 255);
+    std::fs::write(&file, (0..10_000).map(flow).collect::<String>()).unwrap();
+    switch.good("s1", "add-flows", &[file.to_str().unwrap()]);
+    assert_eq!(switch.good("s1", "dump-flows", &[]).matches("actions=output:2").count(), 10_000);
+    assert!(switch.good("s1", "dump-aggregate", &["udp"]).contains("flow_count=10000"));
+    switch.good("s1", "del-flows", &["udp"]);
+    assert!(switch.good("s1", "dump-aggregate", &[]).contains("flow_count=0"));
+}
+
 #[test]
 fn what_is_not_done_is_refused_by_the_name_that_the_standard_gives() {
     if !installed() {

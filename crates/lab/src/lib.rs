@@ -6,6 +6,8 @@
 #![forbid(unsafe_code)]
 
 pub mod client;
+#[doc(hidden)]
+pub mod fuzz;
 pub mod protocol;
 mod reaper;
 pub mod shell;

@@ -6,8 +6,10 @@ use heddle_flow::layout::VLAN_PRESENT;
 use crate::action::{Action, Instruction};
 use crate::bytes::{Put, Reader};
 use crate::error::OfError;
-use crate::oxm;
+use crate::{oxm, port};
 
+/// Nicira's input port, whose 16 bits number ports as OpenFlow 1.0 does.
+const NXM_IN_PORT: u32 = 0x0000_0002;
 const NICIRA: u32 = 0x0000_2320;
 /// Most actions of a list: what fits a message.
 const MAX_ACTIONS: usize = 4096;
@@ -42,10 +44,7 @@ fn decode_action(kind: u16, body: &mut Reader<'_>) -> Result<Action, OfError> {
     Ok(match kind {
         0 => {
             let (port, max_len) = (body.u32()?, body.u16()?);
-            if port == 0
-                || port == crate::port::ANY
-                || (port > crate::port::MAX && port < crate::port::IN_PORT)
-            {
+            if port == 0 || port == port::ANY || (port > port::MAX && port < port::IN_PORT) {
                 return Err(OfError::ActionBadOutPort);
             }
             Action::Output { port, max_len }
@@ -142,7 +141,12 @@ fn decode_nicira(body: &mut Reader<'_>) -> Result<Action, OfError> {
         7 => {
             let place = body.u16()?;
             let (offset, n_bits) = (place >> 6, (place & 0x3f) + 1);
-            let (field, value) = (oxm::from_header(body.u32()?)?, body.u64()?);
+            let (header, value) = (body.u32()?, body.u64()?);
+            if (header, place) == (NXM_IN_PORT, 15) {
+                let number = u16::try_from(value).map_err(|_| OfError::ActionBadSetArgument)?;
+                return set_field(Field::InPort, port::from_16(number).into(), u32::MAX.into());
+            }
+            let field = oxm::from_header(header)?;
             check_bits(field, offset, n_bits)?;
             let bits = (1u128 << n_bits) - 1;
             if u128::from(value) & !bits != 0 {
@@ -238,11 +242,21 @@ fn encode_action(out: &mut Vec<u8>, action: &Action) -> u16 {
 /// a mask. The ToS byte has no number among OpenFlow's fields, and with Nicira's stands for DSCP alone; the input port has
 /// one, but OpenFlow's own action may not set it.
 fn encode_set(out: &mut Vec<u8>, field: Field, value: u128, mask: u128) -> u16 {
+    let (field, below) = oxm::numbered(field);
+    let (value, mask) = (value << below, mask << below);
     if mask == field.spec().full_mask() && !matches!(field, Field::NwTos | Field::InPort) {
         oxm::encode_entry(out, (field, value, mask));
         return 25;
     }
     out.u32(NICIRA);
+    let number = u32::try_from(value).ok().and_then(port::to_16);
+    if let (Field::InPort, 0xffff_ffff, Some(number)) = (field, mask, number) {
+        out.u16(7);
+        out.u16(15);
+        out.u32(NXM_IN_PORT);
+        out.u64(number.into());
+        return 0xffff;
+    }
     let (offset, n_bits) = (mask.trailing_zeros(), mask.count_ones());
     let adjoining = (1..=64).contains(&n_bits) && mask >> offset == (1u128 << n_bits) - 1;
     if !adjoining {
@@ -267,12 +281,13 @@ fn encode_nicira(out: &mut Vec<u8>, action: &Action) -> u16 {
             out.u8(table.unwrap_or(0xff));
         }
         Action::Move { src, src_ofs, dst, dst_ofs, n_bits } => {
+            let ((src, src_below), (dst, dst_below)) = (oxm::numbered(*src), oxm::numbered(*dst));
             out.u16(6);
             out.u16(*n_bits);
-            out.u16(*src_ofs);
-            out.u16(*dst_ofs);
-            out.u32(oxm::header(*src));
-            out.u32(oxm::header(*dst));
+            out.u16(src_ofs + src_below);
+            out.u16(dst_ofs + dst_below);
+            out.u32(oxm::header(src));
+            out.u32(oxm::header(dst));
         }
         Action::Controller { max_len, reason, id } => {
             out.u16(20);

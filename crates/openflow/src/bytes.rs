@@ -75,12 +75,13 @@ impl<'a> Reader<'a> {
         })
     }
 
-    /// A duration, of seconds and nanoseconds, in milliseconds.
+    /// A duration, of seconds and nanoseconds, in milliseconds. More nanoseconds than a second has count as one short of it.
     ///
     /// # Errors
     /// If fewer than eight bytes are left.
     pub fn duration(&mut self) -> Result<u64, OfError> {
-        Ok(u64::from(self.u32()?) * 1000 + u64::from(self.u32()?) / 1_000_000)
+        let (seconds, nanoseconds) = (self.u32()?, self.u32()?);
+        Ok(u64::from(seconds) * 1000 + u64::from(nanoseconds / 1_000_000).min(999))
     }
 
     fn array<const N: usize>(&mut self) -> Result<[u8; N], OfError> {
@@ -157,7 +158,7 @@ impl Put for Vec<u8> {
         self.extend_from_slice(&value.to_be_bytes());
     }
     fn duration(&mut self, milliseconds: u64) {
-        self.u32((milliseconds / 1000) as u32);
+        self.u32(u32::try_from(milliseconds / 1000).unwrap_or(u32::MAX));
         self.u32((milliseconds % 1000) as u32 * 1_000_000);
     }
     fn zeros(&mut self, count: usize) {

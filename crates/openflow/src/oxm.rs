@@ -1,7 +1,7 @@
 //! Matches and fields on the wire (OpenFlow 1.3.5 section 7.2.3), driven by the table of fields.
 
 use heddle_flow::field::{FIELDS, OxmId};
-use heddle_flow::{Field, FlowMask, Match};
+use heddle_flow::{Field, FieldSpec, FlowMask, Match};
 
 use crate::bytes::{Put, Reader};
 use crate::error::OfError;
@@ -78,6 +78,26 @@ pub fn encode_entry(out: &mut Vec<u8>, (field, wanted, mask): Entry) {
     put_value(out, wanted, id.length);
     if has_mask {
         put_value(out, mask, id.length);
+    }
+}
+
+/// A field that has a number on the wire and covers this one, and how many bits below this one it begins: the upper
+/// registers have none of their own, and are halves of wider ones.
+pub fn numbered(field: Field) -> (Field, u16) {
+    let spec = field.spec();
+    if oxm_id(field).is_some() {
+        return (field, 0);
+    }
+    let covers = |other: &&FieldSpec| {
+        oxm_id(other.field).is_some()
+            && other.word == spec.word
+            && other.bits <= 64
+            && other.shift <= spec.shift
+            && other.shift + other.bits >= spec.shift + spec.bits
+    };
+    match FIELDS.iter().find(covers) {
+        Some(other) => (other.field, u16::from(spec.shift - other.shift)),
+        None => (field, 0),
     }
 }
 

@@ -159,6 +159,24 @@ proptest! {
     }
 }
 
+/// The upper registers have no number of their own: on the wire they are halves of wider ones.
+#[test]
+fn upper_registers_go_as_halves() {
+    let flow = |text: &str| heddle_openflow::text::parse_flow(text).expect("it is a flow");
+    for (text, wire) in [
+        ("reg20=5/0xff actions=drop", "xreg10=0x500000000/0xff00000000 actions=drop"),
+        ("reg17=5 actions=drop", "xreg8=5/0xffffffff actions=drop"),
+        ("actions=set_field:7->reg17", "actions=load:7->xreg8[0..31]"),
+        ("actions=load:3->reg30[4..7]", "actions=load:3->xreg15[36..39]"),
+        ("actions=move:reg16[0..3]->reg31[8..11]", "actions=move:xreg8[32..35]->xreg15[8..11]"),
+    ] {
+        let bytes = Message { xid: 1, body: Body::FlowMod(flow(text)) }.encode();
+        let Ok(Message { body: Body::FlowMod(back), .. }) = decode(&bytes) else { panic!("{text}") };
+        assert_eq!(back.matching, flow(text).matching, "{text}");
+        assert_eq!(back.instructions, flow(wire).instructions, "{text}");
+    }
+}
+
 /// A note's length is not on the wire: it comes back with its padding.
 fn unpad_notes(flow: &mut FlowMod) {
     for instruction in &mut flow.instructions {

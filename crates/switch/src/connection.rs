@@ -20,7 +20,7 @@ use heddle_pipeline::table::Fragments;
 
 pub use self::control::Control;
 pub(crate) use self::statistics::port_description;
-use crate::switch::{Event, ManagedBridge};
+use crate::bridge::{Event, ManagedBridge};
 
 /// Bytes of a packet that a controller gets until it says otherwise.
 const MISS_SEND_LEN: u16 = 128;

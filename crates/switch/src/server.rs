@@ -18,9 +18,9 @@ use tokio::time::{Instant, timeout};
 
 use heddle_openflow::{Body, Message};
 
+use crate::bridge::ManagedBridge;
 use crate::connection::Connection;
 use crate::stream::{Listener, Place, Stream, Target};
-use crate::switch::ManagedBridge;
 use crate::unixctl;
 
 /// Connections that a bridge serves at a time.

@@ -12,9 +12,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
+use crate::bridge::ManagedBridge;
 use crate::server::Bridges;
 use crate::stream::{Listener, Stream};
-use crate::switch::ManagedBridge;
 
 /// Most bytes of a request.
 const MAX_REQUEST: usize = 1 << 20;

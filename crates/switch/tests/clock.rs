@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use heddle_datapath::Clock;
 use heddle_openflow::text::parse_flow;
 use heddle_switch::Switch;
+use heddle_switch::bridge::{Event, ManagedBridge};
 use heddle_switch::config::{BridgeConfig, FailMode, PortConfig, PortKind};
-use heddle_switch::switch::{Event, ManagedBridge};
 use heddle_wire::Packet;
 use tokio::sync::broadcast::Receiver;
 

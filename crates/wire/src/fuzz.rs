@@ -93,3 +93,20 @@ pub fn vnet(data: &[u8]) {
     assert_eq!(count, packet.wire_packets());
     assert_eq!(total, frame.len() - usize::from(offload.header_len));
 }
+
+/// Gives a property every file of a target's corpus, which includes the inputs that once broke it.
+///
+/// # Panics
+/// If the corpus cannot be read or is empty, or the property does not hold.
+pub fn replay(corpus: &str, property: impl Fn(&[u8])) {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus").join(corpus);
+    let entries = std::fs::read_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
+    let mut paths: Vec<_> = entries.map(|entry| entry.expect("the corpus can be listed").path()).collect();
+    paths.sort();
+    assert!(!paths.is_empty(), "{} is empty", folder.display());
+    for path in paths {
+        let bytes = std::fs::read(&path).expect("the corpus can be read");
+        let holds = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| property(&bytes)));
+        assert!(holds.is_ok(), "the property does not hold for {}", path.display());
+    }
+}

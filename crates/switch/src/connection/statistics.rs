@@ -9,7 +9,7 @@ use heddle_openflow::{FlowMod, OfError, PortDesc, port};
 use heddle_pipeline::flow_mod::{MAX_FLOWS, TABLES, uses};
 use heddle_pipeline::{Attachment, Flow, Port};
 
-use crate::switch::ManagedBridge;
+use crate::bridge::ManagedBridge;
 
 /// Current features of a port: 10 Gbit/s, copper.
 const FEATURES: u32 = 1 << 6 | 1 << 11;

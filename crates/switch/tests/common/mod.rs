@@ -6,9 +6,9 @@ use std::sync::Arc;
 use heddle_datapath::Clock;
 use heddle_openflow::{Framer, OfError};
 use heddle_switch::Switch;
+use heddle_switch::bridge::ManagedBridge;
 use heddle_switch::config::{BridgeConfig, FailMode, PortConfig, PortKind};
 use heddle_switch::connection::Connection;
-use heddle_switch::switch::ManagedBridge;
 
 pub const XID: u32 = 0x1234_5678;
 

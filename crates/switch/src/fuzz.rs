@@ -1,0 +1,95 @@
+//! Properties that hold for arbitrary input; shared by the property tests and the fuzz targets.
+
+use std::fmt::{Debug, Display};
+use std::str::FromStr;
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+
+use heddle_datapath::Clock;
+use heddle_openflow::{Command, FlowMod, Framer, decode};
+use serde::{Serialize, de::DeserializeOwned};
+
+use crate::Switch;
+use crate::config::{BridgeConfig, FailMode, FromSwitch, PortConfig, PortKind, ToSwitch};
+use crate::connection::Connection;
+use crate::stream::{Place, Target};
+
+fn json_of<T: DeserializeOwned + Serialize + PartialEq + Debug>(bytes: &[u8]) {
+    let Ok(value) = serde_json::from_slice::<T>(bytes) else { return };
+    let written = serde_json::to_vec(&value).expect("what was read can be written");
+    assert_eq!(serde_json::from_slice::<T>(&written).expect("what was written can be read"), value);
+}
+
+/// A configuration that is read, and what a supervisor and a switch say to each other, are written so that they are read
+/// as the same.
+///
+/// # Panics
+/// If they are not.
+pub fn config(bytes: &[u8]) {
+    json_of::<Vec<BridgeConfig>>(bytes);
+    json_of::<ToSwitch>(bytes);
+    json_of::<FromSwitch>(bytes);
+}
+
+fn name_of<T: FromStr + Display + PartialEq + Debug>(text: &str) {
+    let Ok(name) = text.parse::<T>() else { return };
+    let again = name.to_string().parse::<T>().ok();
+    assert_eq!(again.as_ref(), Some(&name), "{text} -> {name}");
+}
+
+/// The name of a stream is written so that it is read as the same.
+///
+/// # Panics
+/// If it is not.
+pub fn stream_name(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    name_of::<Target>(text);
+    name_of::<Place>(text);
+}
+
+static SWITCH: LazyLock<Mutex<Switch>> = LazyLock::new(|| {
+    let mut switch = Switch::new(Clock::default(), 7).expect("a thread can be had");
+    let port = |ofport: u32| PortConfig {
+        name: format!("p{ofport}"),
+        ofport,
+        kind: PortKind::Dummy,
+        link_down: false,
+        removed: false,
+    };
+    let bridge = BridgeConfig {
+        name: "br0".into(),
+        datapath_id: 1,
+        fail_mode: FailMode::Secure,
+        controllers: Vec::new(),
+        ports: vec![port(1), port(2)],
+        removed: false,
+    };
+    switch.configure(&[bridge], &[]).expect("the configuration is good");
+    Mutex::new(switch)
+});
+
+/// Whatever a peer says after its hello, the agent answers in messages, and no cached answer is wrong afterwards.
+///
+/// # Panics
+/// If it does not.
+pub fn agent(bytes: &[u8]) {
+    let switch = SWITCH.lock().unwrap_or_else(PoisonError::into_inner);
+    let bridge = Arc::clone(switch.bridge("br0").expect("the bridge was made"));
+    let (mut connection, mut said) = Connection::new(true, &bridge);
+    let mut events = bridge.events();
+    said.extend(connection.receive(&[4, 0, 0, 8, 0, 0, 0, 1], &bridge));
+    said.extend(connection.receive(bytes, &bridge));
+    bridge.barrier();
+    while let Ok(event) = events.try_recv() {
+        said.extend(connection.announce(&event, &bridge).unwrap_or_default());
+    }
+    let mut framer = Framer::default();
+    framer.push(&said);
+    while let Some(message) = framer.next_message() {
+        let message = message.expect("what is said has a length");
+        assert!(decode(&message).is_ok(), "{message:02x?}");
+    }
+    assert_eq!((framer.held(), switch.mismatches()), (0, 0));
+    let everything =
+        FlowMod { command: Command::Delete, table_id: FlowMod::ALL_TABLES, ..FlowMod::default() };
+    bridge.bridge.flow_mod(&everything, 0).expect("everything can be deleted");
+}
