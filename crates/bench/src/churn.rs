@@ -132,7 +132,7 @@ impl World {
     /// A flow of the port elsewhere comes, or the oldest of a hundred goes.
     fn change_a_flow(&mut self) -> Result<()> {
         let number = self.flow_mods / 2;
-        let (number, command) = if self.flow_mods % 2 == 0 {
+        let (number, command) = if self.flow_mods.is_multiple_of(2) {
             (number, Command::Add)
         } else {
             (number.wrapping_sub(100), Command::DeleteStrict)

@@ -44,7 +44,7 @@ struct Counters {
 }
 
 impl Decision for Kept {
-    fn is_current(&mut self, _: &FlowKey, _: &FlowMask) -> bool {
+    fn is_current(&mut self, _: &FlowKey, _: &FlowMask, _: u64) -> bool {
         true
     }
     fn credit(&self, usage: &Usage) {

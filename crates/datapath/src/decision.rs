@@ -6,6 +6,8 @@
 use heddle_flow::{Field, FlowKey, FlowMask};
 use heddle_wire::Packet;
 
+use crate::concern::{Change, Concern};
+
 /// A datapath action, executed in order on the packet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
@@ -83,9 +85,14 @@ pub struct Usage {
 
 /// What a megaflow keeps of its translation.
 pub trait Decision: Send {
-    /// Whether all that the decision depended on still stands for packets of this key and mask. May remember that it
-    /// has looked.
-    fn is_current(&mut self, key: &FlowKey, mask: &FlowMask) -> bool;
+    /// Whether all that the decision depended on still stands for packets of this key and mask. Changes up to the number
+    /// `known` are known not to concern it. May remember that it has looked.
+    fn is_current(&mut self, key: &FlowKey, mask: &FlowMask, known: u64) -> bool;
+    /// What the decision depends on, for packets of this key and mask: a change elsewhere leaves it standing without its
+    /// being asked.
+    fn concern(&self, _key: &FlowKey, _mask: &FlowMask) -> Concern {
+        Concern::ALL
+    }
     /// Credits flows, ports and learned addresses.
     fn credit(&self, usage: &Usage);
 }
@@ -95,6 +102,11 @@ pub trait Translator: Send + 'static {
     /// The change number of all that translations depend on. Read once a batch; a decision that was checked at this
     /// number needs no check.
     fn change_number(&self) -> u64;
+    /// Tells `each` of the changes after `since` up to `number`; false where they are no longer all known, which may mean
+    /// anything.
+    fn changes(&self, _since: u64, _number: u64, _each: &mut dyn FnMut(Change)) -> bool {
+        false
+    }
     /// Decides. With `effects` off nothing is learned, counted or sent.
     fn translate(
         &mut self,

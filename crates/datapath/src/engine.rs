@@ -12,6 +12,7 @@ use heddle_netdev::{Netdev, NetdevError, RxQueue};
 use heddle_wire::{GsoType, Packet};
 
 use crate::cache::{Candidate, Cold, ExactCache, Megaflow, MegaflowTable, NO_PORT};
+use crate::concern::{Change, Stamps};
 use crate::decision::{Action, Translation, Translator, Usage};
 use crate::executor::{Executor, Recirculated};
 use crate::prefetch;
@@ -82,8 +83,12 @@ struct Core<T> {
     executor: Executor<T>,
     exact: ExactCache,
     megaflows: MegaflowTable,
+    /// Number of the last change that this batch knows.
+    change: u64,
+    stamps: Stamps,
     upcalls_left: u32,
     upcalls: u64,
+    questions: u64,
     check_every: u64,
     hits_until_check: u64,
     mismatches: Vec<Mismatch>,
@@ -101,8 +106,11 @@ impl<T: Translator> Engine<T> {
                 executor: Executor::new(translator),
                 exact: ExactCache::default(),
                 megaflows: MegaflowTable::new(MAX_MEGAFLOWS, seed),
+                change: 0,
+                stamps: Stamps::default(),
                 upcalls_left: 0,
                 upcalls: 0,
+                questions: 0,
                 check_every: 0,
                 hits_until_check: u64::MAX,
                 mismatches: Vec::new(),
@@ -130,6 +138,11 @@ impl<T: Translator> Engine<T> {
     /// Translations asked for so far, because no cached decision stood. Those of the differential check are not counted.
     pub fn upcalls(&self) -> u64 {
         self.core.upcalls
+    }
+
+    /// How often a hit has asked its decision whether it still stands.
+    pub fn questions(&self) -> u64 {
+        self.core.questions
     }
 
     /// How many distinct masks the cached decisions have.
@@ -197,15 +210,15 @@ impl<T: Translator> Engine<T> {
 
     /// Processes packets that came in by one port, and sends what comes of them. Leaves `batch` empty.
     pub fn process(&mut self, batch: &mut Vec<Packet>, in_port: u32, now_ms: u64) {
-        let change = self.core.start(now_ms);
+        self.core.start(now_ms);
         while !batch.is_empty() {
             let count = batch.len().min(BATCH);
             self.look_up(&batch[..count], in_port);
             for (packet, lookup) in batch.drain(..count).zip(self.lookups.iter()) {
-                self.core.decide(packet, &lookup.key, lookup.hash, lookup.found, change, 0);
+                self.core.decide(packet, &lookup.key, lookup.hash, lookup.found, 0);
             }
         }
-        self.core.run_recirculated(change);
+        self.core.run_recirculated();
         self.core.executor.flush();
     }
 
@@ -235,11 +248,11 @@ impl<T: Translator> Engine<T> {
 
     /// Runs actions on a packet that no cache decided, as a controller's packet-out does.
     pub fn execute(&mut self, packet: Packet, in_port: u32, actions: &[Action], now_ms: u64) {
-        let change = self.core.start(now_ms);
+        self.core.start(now_ms);
         let mut key = PacketKey::default();
         extract(packet.data(), in_port, 0, &mut key);
         self.core.executor.execute(packet, &key, actions, None, 0);
-        self.core.run_recirculated(change);
+        self.core.run_recirculated();
         self.core.executor.flush();
     }
 
@@ -250,17 +263,17 @@ impl<T: Translator> Engine<T> {
 
     /// Credits all, forgets what is idle or no longer stands, and puts busy masks in front. Returns how many are left.
     pub fn revalidate(&mut self, now_ms: u64) -> usize {
-        let change = self.core.executor.translator.change_number();
-        let megaflows = &mut self.core.megaflows;
+        self.core.start(now_ms);
+        let Core { change, stamps, megaflows, .. } = &mut self.core;
+        let change = *change;
         let mut gone = Vec::new();
         for (slot, flow) in megaflows.iter_mut() {
             flow.credit();
-            let Cold { key, mask, decision, .. } = &mut *flow.cold;
-            if flow.used_ms + IDLE_MS <= now_ms || (flow.checked != change && !decision.is_current(key, mask))
-            {
+            let idle = flow.used_ms + IDLE_MS <= now_ms;
+            if idle || !(is_untouched(change as u32, stamps, flow) || flow.is_current(change)) {
                 gone.push(slot);
             } else {
-                flow.checked = change;
+                flow.checked = change as u32;
             }
         }
         gone.into_iter().for_each(|slot| megaflows.remove(slot));
@@ -292,15 +305,23 @@ impl<T: Translator> Engine<T> {
 }
 
 impl<T: Translator> Core<T> {
-    /// Begins a batch; returns the change number that it is decided at.
-    fn start(&mut self, now_ms: u64) -> u64 {
+    /// Begins a batch.
+    fn start(&mut self, now_ms: u64) {
         self.executor.now_ms = now_ms;
         self.upcalls_left = UPCALLS_PER_BATCH;
-        self.executor.translator.change_number()
+        let number = self.executor.translator.change_number();
+        if self.change != number {
+            let stamps = &mut self.stamps;
+            let mut stamp = |change| stamps.stamp(change, number as u32);
+            if !self.executor.translator.changes(self.change, number, &mut stamp) {
+                stamp(Change::ANY);
+            }
+            self.change = number;
+        }
     }
 
     /// Looks up again what asked for it, in the order in which it came.
-    fn run_recirculated(&mut self, change: u64) {
+    fn run_recirculated(&mut self) {
         let mut list = Vec::new();
         while !self.executor.recirculated.is_empty() {
             std::mem::swap(&mut list, &mut self.executor.recirculated);
@@ -309,7 +330,7 @@ impl<T: Translator> Core<T> {
                 extract(packet.data(), in_port, id, &mut key);
                 let hash = key.hash();
                 let found = self.exact.find(&key, hash);
-                self.decide(packet, &key, hash, found, change, depth);
+                self.decide(packet, &key, hash, found, depth);
             }
         }
         if list.capacity() != 0 {
@@ -320,24 +341,17 @@ impl<T: Translator> Core<T> {
 
     /// Decides by the megaflow that the exact-match cache `found`, by another one, or by translation.
     #[inline]
-    fn decide(
-        &mut self,
-        packet: Packet,
-        key: &PacketKey,
-        hash: u64,
-        found: Option<(u32, u32)>,
-        change: u64,
-        depth: u8,
-    ) {
+    fn decide(&mut self, packet: Packet, key: &PacketKey, hash: u64, found: Option<(u32, u32)>, depth: u8) {
         if let Some((slot, generation)) = found
             && let Some(flow) = self.megaflows.at(slot, generation)
-            && flow.checked == change
+            && is_untouched(self.change as u32, &self.stamps, flow)
             && self.hits_until_check > 1
         {
+            flow.checked = self.change as u32;
             self.hits_until_check -= 1;
             return hit(flow, &mut self.executor, packet, key, depth);
         }
-        self.decide_slowly(packet, key, hash, found, change, depth);
+        self.decide_slowly(packet, key, hash, found, depth);
     }
 
     /// The cases that are not most packets': not in the exact-match cache, something has changed, to be checked.
@@ -348,25 +362,24 @@ impl<T: Translator> Core<T> {
         key: &PacketKey,
         hash: u64,
         found: Option<(u32, u32)>,
-        change: u64,
         depth: u8,
     ) {
         let live = found.filter(|&(slot, generation)| self.megaflows.is_live(slot, generation));
         let Some((slot, generation)) = live.or_else(|| self.find_megaflow(key, hash)) else {
-            return self.miss(packet, key, hash, change, depth);
+            return self.miss(packet, key, hash, depth);
         };
         let Some(flow) = self.megaflows.at(slot, generation) else { return };
-        if flow.checked != change {
-            let Cold { key: flow_key, mask, decision, .. } = &mut *flow.cold;
-            if !decision.is_current(flow_key, mask) {
+        if !is_untouched(self.change as u32, &self.stamps, flow) {
+            self.questions += 1;
+            if !flow.is_current(self.change) {
                 self.megaflows.remove(slot);
-                return self.miss(packet, key, hash, change, depth);
+                return self.miss(packet, key, hash, depth);
             }
-            flow.checked = change;
         }
+        flow.checked = self.change as u32;
         self.hits_until_check -= 1;
         if self.hits_until_check == 0 && !self.check(key, slot, generation) {
-            return self.miss(packet, key, hash, change, depth);
+            return self.miss(packet, key, hash, depth);
         }
         let Some(flow) = self.megaflows.at(slot, generation) else { return };
         hit(flow, &mut self.executor, packet, key, depth);
@@ -381,7 +394,7 @@ impl<T: Translator> Core<T> {
     }
 
     /// Translates, forwards and remembers.
-    fn miss(&mut self, packet: Packet, key: &PacketKey, hash: u64, change: u64, depth: u8) {
+    fn miss(&mut self, packet: Packet, key: &PacketKey, hash: u64, depth: u8) {
         if self.upcalls_left == 0 {
             return self.executor.drop_packet(packet, "upcall budget spent");
         }
@@ -392,7 +405,7 @@ impl<T: Translator> Core<T> {
             return self.executor.drop_packet(packet, "translation panicked");
         };
         let cacheable = translation.cacheable;
-        let mut flow = megaflow(&flow_key, translation, change);
+        let mut flow = megaflow(&flow_key, translation, self.change as u32);
         hit(&mut flow, &mut self.executor, packet, key, depth);
         flow.credit();
         if cacheable && let Some((slot, generation)) = self.megaflows.insert(flow) {
@@ -409,9 +422,10 @@ impl<T: Translator> Core<T> {
         let flow_key = key.expand();
         let Some(fresh) = self.executor.translate(&flow_key, None, false) else { return true };
         let Some(flow) = self.megaflows.at(slot, generation) else { return true };
-        let Cold { actions, decision, key, mask, .. } = &mut *flow.cold;
+        let actions = &flow.cold.actions;
         // A change since the batch began makes the answer old, not wrong.
-        if fresh.actions[..] == actions[..] || !fresh.cacheable || !decision.is_current(key, mask) {
+        let changed = self.executor.translator.change_number() != self.change;
+        if fresh.actions[..] == actions[..] || !fresh.cacheable || changed {
             return true;
         }
         self.mismatch_count += 1;
@@ -422,6 +436,12 @@ impl<T: Translator> Core<T> {
         self.megaflows.remove(slot);
         false
     }
+}
+
+/// Whether all that has changed since a megaflow was last known to stand is elsewhere.
+#[inline(always)]
+fn is_untouched(change: u32, stamps: &Stamps, flow: &Megaflow) -> bool {
+    flow.checked == change || stamps.spare(&flow.concern, flow.checked)
 }
 
 /// Counts a packet and does what its megaflow says.
@@ -446,7 +466,7 @@ fn hit<T: Translator>(
     }
 }
 
-fn megaflow(key: &FlowKey, translation: Translation, change: u64) -> Megaflow {
+fn megaflow(key: &FlowKey, translation: Translation, change: u32) -> Megaflow {
     let mut mask = translation.mask;
     // Every megaflow is one port's and one recirculation's.
     mask.words[heddle_flow::layout::PORT] = u64::MAX;
@@ -458,6 +478,7 @@ fn megaflow(key: &FlowKey, translation: Translation, change: u64) -> Megaflow {
         packets: 0,
         bytes: 0,
         used_ms: 0,
+        concern: translation.decision.concern(key, &mask),
         checked: change,
         only_output,
         generation: 0,

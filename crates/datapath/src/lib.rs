@@ -6,12 +6,14 @@
 
 mod actions;
 pub mod cache;
+pub mod concern;
 pub mod decision;
 pub mod engine;
 mod executor;
 pub mod poll;
 mod prefetch;
 
+pub use concern::{Change, Concern, Dependencies, Lane};
 pub use decision::{Action, Decision, Translation, Translator, Usage};
 pub use engine::{Engine, FlowDump, Mismatch};
 pub use poll::{Clock, Datapath};

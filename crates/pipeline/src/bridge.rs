@@ -5,7 +5,9 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwap;
+use heddle_datapath::Change;
 
+use crate::changes::{Changes, of_address, of_flow};
 use crate::fdb::Fdb;
 use crate::flow_mod::TABLES;
 use crate::frozen::FrozenStates;
@@ -76,7 +78,7 @@ pub struct Bridge {
     pace: Pace,
     /// No flow's time is up before this, in milliseconds of the datapath's clock.
     pub(crate) next_expiry_ms: AtomicU64,
-    change: Arc<AtomicU64>,
+    change: Arc<Changes>,
 }
 
 impl Bridge {
@@ -90,20 +92,32 @@ impl Bridge {
     pub fn publish<R>(&self, edit: impl FnOnce(&mut Snapshot, &ChangeLog) -> R) -> R {
         let _writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
         let mut next = (*self.snapshot.load_full()).clone();
-        let answer = {
-            let pending = ChangeLog::default();
-            let answer = edit(&mut next, &pending);
-            self.snapshot.store(Arc::new(next));
-            self.changes.append(&pending);
-            answer
-        };
-        self.touch();
+        let pending = ChangeLog::default();
+        let answer = edit(&mut next, &pending);
+        self.snapshot.store(Arc::new(next));
+        if pending.last() == 0 {
+            self.change.note(Change::ANY);
+        }
+        pending.each(|change| {
+            let about = change.map_or(Change::ANY, |(_, matching)| of_flow(&self.name, matching));
+            self.change.note_with(about, |number| self.changes.record(number, change));
+        });
         answer
     }
 
-    /// Says that something which decisions may depend on has changed.
+    /// Number of the last change of anything, in any bridge.
+    pub fn change_number(&self) -> u64 {
+        self.change.number()
+    }
+
+    /// Says that something which any decision may depend on has changed.
     pub fn touch(&self) {
-        self.change.fetch_add(1, Ordering::AcqRel);
+        self.change.note(Change::ANY);
+    }
+
+    /// Says that an address was learned, has moved or was forgotten.
+    pub fn touch_address(&self, vlan: u16, mac: u64) {
+        self.change.note(of_address(&self.name, vlan, mac));
     }
 
     /// Whether a packet may go to the controllers now; counted where not.
@@ -138,7 +152,7 @@ pub struct Place {
 #[derive(Default)]
 pub struct Network {
     /// Change number of everything that decisions depend on.
-    pub change: Arc<AtomicU64>,
+    pub change: Arc<Changes>,
     bridges: ArcSwap<HashMap<String, Arc<Bridge>>>,
     places: ArcSwap<HashMap<u32, Place>>,
     writer: Mutex<()>,
@@ -155,7 +169,7 @@ impl Network {
     }
 
     fn touch(&self) {
-        self.change.fetch_add(1, Ordering::AcqRel);
+        self.change.note(Change::ANY);
     }
 
     /// Makes a bridge; packets for its controllers go to `punted`. `None` if the name is taken.
@@ -191,8 +205,7 @@ impl Network {
         let mut bridges = (**self.bridges.load()).clone();
         let bridge = bridges.remove(name)?;
         self.bridges.store(Arc::new(bridges));
-        bridge.changes.everything();
-        self.touch();
+        self.change.note_with(Change::ANY, |number| bridge.changes.record(number, None));
         Some(bridge)
     }
 

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use heddle_datapath::{Decision, Usage};
+use heddle_datapath::{Concern, Decision, Dependencies, Usage};
 use heddle_flow::layout::{PACKET_WORDS, PORT};
 use heddle_flow::{FlowKey, FlowMask, Match};
 
 use crate::bridge::Bridge;
+use crate::changes::{depend_on_address, depend_on_flows};
 use crate::fdb;
 use crate::table::{FlowStats, PortCounters};
 
@@ -58,18 +59,22 @@ pub enum Dependency {
     Flows {
         /// The bridge.
         bridge: Arc<Bridge>,
-        /// Number of its last change that the decision knows.
+        /// Number of the last change, of anything, that the decision knows.
         seen: u64,
         /// The looks.
         visits: Vec<Visit>,
     },
-    /// A part of a bridge's forwarding database.
-    Addresses {
+    /// What a bridge's forwarding database says of an address.
+    Address {
         /// The bridge.
         bridge: Arc<Bridge>,
-        /// The part.
-        bucket: usize,
-        /// Its change number.
+        /// VLAN, zero where there is none.
+        vlan: u16,
+        /// The address, 48 bits.
+        mac: u64,
+        /// The port that it was learned on; none where it is unknown.
+        port: Option<u32>,
+        /// Change number of the part of the database that it falls in.
         seen: u64,
     },
 }
@@ -84,19 +89,50 @@ pub struct Kept {
 }
 
 impl Decision for Kept {
-    fn is_current(&mut self, key: &FlowKey, mask: &FlowMask) -> bool {
+    fn is_current(&mut self, key: &FlowKey, mask: &FlowMask, known: u64) -> bool {
         self.dependencies.iter_mut().all(|dependency| match dependency {
-            Dependency::Addresses { bridge, bucket, seen } => bridge.fdb.change(*bucket) == *seen,
+            Dependency::Address { bridge, vlan, mac, port, seen } => {
+                // The number is read before the database, so that a change between the two is seen as one.
+                let now = bridge.fdb.change(fdb::Fdb::bucket(*vlan, *mac));
+                let stands = now == *seen || bridge.fdb.find(*vlan, *mac).map(|entry| entry.port) == *port;
+                *seen = if stands { now } else { *seen };
+                stands
+            }
             Dependency::Flows { bridge, seen, visits } => {
-                let now = bridge.changes.number();
                 let concerns = |table: u8, matching: &Match| {
                     visits.iter().any(|visit| visit.may_match(table, matching, key, mask))
                 };
-                let stands = now == *seen || bridge.changes.unconcerned(*seen, concerns);
+                let since = known.max(*seen);
+                // The number is read before the log, so that a change between the two is seen again.
+                let now = bridge.change_number();
+                let stands = bridge.changes.last() <= since || bridge.changes.unconcerned(since, concerns);
                 *seen = if stands { now } else { *seen };
                 stands
             }
         })
+    }
+
+    fn concern(&self, key: &FlowKey, mask: &FlowMask) -> Concern {
+        let mut dependencies = Dependencies::default();
+        for dependency in &self.dependencies {
+            match dependency {
+                Dependency::Flows { bridge, visits, .. } => {
+                    for visit in visits {
+                        let mut known = *mask;
+                        known
+                            .words
+                            .iter_mut()
+                            .zip(visit.written.words)
+                            .for_each(|(word, gone)| *word &= !gone);
+                        depend_on_flows(&mut dependencies, &bridge.name, visit.in_port, key, &known);
+                    }
+                }
+                Dependency::Address { bridge, vlan, mac, .. } => {
+                    depend_on_address(&mut dependencies, &bridge.name, *vlan, *mac);
+                }
+            }
+        }
+        dependencies.concern()
     }
 
     fn credit(&self, usage: &Usage) {

@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 pub mod bridge;
+pub mod changes;
 pub mod consistency;
 pub mod decision;
 pub mod fdb;

@@ -193,7 +193,7 @@ const REMEMBERED: usize = 1024;
 /// What has changed in a bridge, so that a cached decision can tell whether it is concerned.
 #[derive(Default)]
 pub struct ChangeLog {
-    number: AtomicU64,
+    last: AtomicU64,
     state: Mutex<LogState>,
 }
 
@@ -206,41 +206,47 @@ struct LogState {
 
 impl ChangeLog {
     /// Number of the last change.
-    pub fn number(&self) -> u64 {
-        self.number.load(Ordering::Acquire)
+    pub fn last(&self) -> u64 {
+        self.last.load(Ordering::Acquire)
     }
 
     /// Notes that a flow with this match came, changed or went.
     pub fn flow(&self, table: u8, matching: &Match) {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let number = self.number.load(Ordering::Relaxed) + 1;
-        if state.changes.len() == REMEMBERED
-            && let Some((oldest, ..)) = state.changes.pop_front()
-        {
-            state.forgotten = oldest;
-        }
-        state.changes.push_back((number, table, *matching));
-        self.number.store(number, Ordering::Release);
+        self.record(self.last() + 1, Some((table, matching)));
     }
 
     /// Notes a change that concerns every decision: ports, modes.
     pub fn everything(&self) {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let number = self.number.load(Ordering::Relaxed) + 1;
-        state.changes.clear();
-        state.forgotten = number;
-        self.number.store(number, Ordering::Release);
+        self.record(self.last() + 1, None);
     }
 
-    /// Appends the changes that `other` gathered.
-    pub fn append(&self, other: &ChangeLog) {
-        let other = other.state.lock().unwrap_or_else(PoisonError::into_inner);
-        if other.forgotten != 0 {
-            return self.everything();
+    /// Notes a change under a number higher than the last: of a flow, or of everything.
+    pub fn record(&self, number: u64, change: Option<(u8, &Match)>) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        match change {
+            Some((table, matching)) => {
+                if state.changes.len() == REMEMBERED
+                    && let Some((oldest, ..)) = state.changes.pop_front()
+                {
+                    state.forgotten = oldest;
+                }
+                state.changes.push_back((number, table, *matching));
+            }
+            None => {
+                state.changes.clear();
+                state.forgotten = number;
+            }
         }
-        for (_, table, matching) in &other.changes {
-            self.flow(*table, matching);
+        self.last.store(number, Ordering::Release);
+    }
+
+    /// Tells each change gathered here, of a flow or of everything.
+    pub fn each(&self, mut tell: impl FnMut(Option<(u8, &Match)>)) {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if state.forgotten != 0 {
+            return tell(None);
         }
+        state.changes.iter().for_each(|(_, table, matching)| tell(Some((*table, matching))));
     }
 
     /// Whether nothing that `concerns` says has changed since `seen`.

@@ -10,7 +10,7 @@
 
 use std::sync::Arc;
 
-use heddle_datapath::{Action as Act, Translation as Outcome, Translator};
+use heddle_datapath::{Action as Act, Change, Translation as Outcome, Translator};
 use heddle_flow::layout::*;
 use heddle_flow::{Field, FlowKey, FlowMask};
 use heddle_openflow::{Action, Instruction, port};
@@ -351,7 +351,7 @@ impl<'a> Translation<'a> {
         }
         let bridge = Arc::clone(&self.stay.bridge);
         // The number is read before the snapshot, so that a change between the two is seen as one.
-        let seen = bridge.changes.number();
+        let seen = self.network.change.number();
         self.stay.snapshot = bridge.snapshot();
         self.kept.dependencies.push(Dependency::Flows { bridge, seen, visits: Vec::new() });
     }
@@ -692,11 +692,13 @@ impl<'a> Translation<'a> {
         }
     }
 
-    fn depend_on_address(&mut self, vlan: u16, mac: u64) {
+    /// The port that an address was learned on; the decision depends on it.
+    fn depend_on_address(&mut self, vlan: u16, mac: u64) -> Option<u32> {
         let bridge = Arc::clone(&self.stay.bridge);
-        let bucket = crate::fdb::Fdb::bucket(vlan, mac);
-        let seen = bridge.fdb.change(bucket);
-        self.kept.dependencies.push(Dependency::Addresses { bridge, bucket, seen });
+        let seen = bridge.fdb.change(crate::fdb::Fdb::bucket(vlan, mac));
+        let port = bridge.fdb.find(vlan, mac).map(|entry| entry.port);
+        self.kept.dependencies.push(Dependency::Address { bridge, vlan, mac, port, seen });
+        port
     }
 
     fn learn(&mut self, vlan: u16, mac: u64) {
@@ -706,15 +708,14 @@ impl<'a> Translation<'a> {
         {
             self.kept.credits.push(Credit::Address(entry));
             if is_news {
-                bridge.touch();
+                bridge.touch_address(vlan, mac);
             }
         }
         self.depend_on_address(vlan, mac);
     }
 
     fn find(&mut self, vlan: u16, mac: u64) -> Option<u32> {
-        self.depend_on_address(vlan, mac);
-        self.stay.bridge.fdb.find(vlan, mac).map(|entry| entry.port)
+        self.depend_on_address(vlan, mac)
     }
 
     /// A packet-in of the table-miss flow, which a port may be told not to cause (section 7.2.1).
@@ -849,7 +850,11 @@ impl Pipeline {
 
 impl Translator for Pipeline {
     fn change_number(&self) -> u64 {
-        self.network.change.load(std::sync::atomic::Ordering::Acquire)
+        self.network.change.number()
+    }
+
+    fn changes(&self, since: u64, number: u64, each: &mut dyn FnMut(Change)) -> bool {
+        self.network.change.between(since, number, each)
     }
 
     fn translate(&mut self, key: &FlowKey, _: Option<&Packet>, now_ms: u64, effects: bool) -> Outcome {

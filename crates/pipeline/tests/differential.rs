@@ -7,7 +7,7 @@ mod common;
 use std::sync::Arc;
 
 use common::{World, udp};
-use heddle_datapath::{Decision, Translation, Translator, Usage};
+use heddle_datapath::{Change, Concern, Decision, Dependencies, Translation, Translator, Usage};
 use heddle_flow::layout::{ETH_DST, PORT, TRANSPORT};
 use heddle_flow::{Field, FlowKey, FlowMask};
 use heddle_netdev::Offloads;
@@ -30,6 +30,8 @@ enum Damage {
     Word(usize),
     /// The decision never learns that something has changed.
     Outdated,
+    /// The decision names no place where a change may concern it.
+    Deaf,
 }
 
 /// The pipeline with a bug in it.
@@ -38,8 +40,22 @@ struct Damaged(Pipeline, Damage);
 struct Stubborn(Box<dyn Decision>);
 
 impl Decision for Stubborn {
-    fn is_current(&mut self, _: &FlowKey, _: &FlowMask) -> bool {
+    fn is_current(&mut self, _: &FlowKey, _: &FlowMask, _: u64) -> bool {
         true
+    }
+    fn credit(&self, usage: &Usage) {
+        self.0.credit(usage);
+    }
+}
+
+struct Deaf(Box<dyn Decision>);
+
+impl Decision for Deaf {
+    fn is_current(&mut self, key: &FlowKey, mask: &FlowMask, known: u64) -> bool {
+        self.0.is_current(key, mask, known)
+    }
+    fn concern(&self, _: &FlowKey, _: &FlowMask) -> Concern {
+        Dependencies::default().concern()
     }
     fn credit(&self, usage: &Usage) {
         self.0.credit(usage);
@@ -49,6 +65,9 @@ impl Decision for Stubborn {
 impl Translator for Damaged {
     fn change_number(&self) -> u64 {
         self.0.change_number()
+    }
+    fn changes(&self, since: u64, number: u64, each: &mut dyn FnMut(Change)) -> bool {
+        self.0.changes(since, number, each)
     }
     fn translate(
         &mut self,
@@ -69,6 +88,7 @@ impl Translator for Damaged {
             Damage::Bits(field, bits) => without(&mut translation.mask, field, bits),
             Damage::Word(word) => translation.mask.words[word] = 0,
             Damage::Outdated => translation.decision = Box::new(Stubborn(translation.decision)),
+            Damage::Deaf => translation.decision = Box::new(Deaf(translation.decision)),
         }
         translation
     }
@@ -245,11 +265,11 @@ fn each_bug_put_into_a_mask_is_found_and_the_packet_that_finds_it_is_forwarded_r
 
 #[test]
 fn a_decision_that_ignores_changes_is_found() {
-    for (damage, wrong) in [(Damage::None, 0), (Damage::Outdated, 1)] {
+    for (damage, wrong) in [(Damage::None, 0), (Damage::Outdated, 1), (Damage::Deaf, 1)] {
         let (mut world, bridges) = world(damage, false);
         world.flow(&bridges[0], "priority=1,actions=2");
         world.send_unchecked("s1-eth1", Packet::from_frame(&udp(1, 2, 53)));
-        world.flow(&bridges[0], "priority=2,actions=drop");
+        world.flow(&bridges[0], "priority=2,in_port=1,actions=drop");
         world.send_unchecked("s1-eth1", Packet::from_frame(&udp(1, 2, 53)));
         assert_eq!(world.engine.mismatches().0, wrong, "{damage:?}");
         assert_eq!(world.sent("s1-eth2").len(), 1, "{damage:?}");
@@ -370,7 +390,7 @@ const ACTIONS: &[&str] = &[
     "load:0->NXM_NX_REG0[0]",
     "dec_ttl",
     "push_vlan:0x8100",
-    "set_field:5->vlan_vid",
+    "set_field:4101->vlan_vid",
     "strip_vlan",
     "mod_dl_src:02:00:00:00:00:09",
     "mod_dl_dst:02:00:00:00:00:02",

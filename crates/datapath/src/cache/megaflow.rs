@@ -14,6 +14,7 @@ use std::hash::{BuildHasherDefault, Hasher};
 use heddle_flow::layout::PACKET_WORDS;
 use heddle_flow::{FlowKey, FlowMask, PacketKey};
 
+use crate::concern::Concern;
 use crate::decision::{Action, Decision, Usage};
 
 /// Most distinct masks; above it a decision is cached for its exact key only, so that a hostile rule set
@@ -26,8 +27,11 @@ pub struct Megaflow {
     pub(crate) packets: u64,
     pub(crate) bytes: u64,
     pub(crate) used_ms: u64,
-    /// Change number at which the decision was last known to stand.
-    pub(crate) checked: u64,
+    /// What it depends on.
+    pub(crate) concern: Concern,
+    /// Change number at which the decision was last known to stand, its low bits: the revalidator asks far more often than
+    /// they come round.
+    pub(crate) checked: u32,
     /// The port, where the only action is an output.
     pub(crate) only_output: u32,
     pub(crate) generation: u32,
@@ -60,6 +64,13 @@ impl Megaflow {
         self.bytes += bytes;
         self.used_ms = now_ms;
         self.tcp_flags |= tcp_flags;
+    }
+
+    /// Asks the decision whether it stands, at the change `number`.
+    pub fn is_current(&mut self, number: u64) -> bool {
+        let known = number.saturating_sub(u64::from((number as u32).wrapping_sub(self.checked)));
+        let Cold { key, mask, decision, .. } = &mut *self.cold;
+        decision.is_current(key, mask, known)
     }
 
     /// Credits what was counted since the last time.

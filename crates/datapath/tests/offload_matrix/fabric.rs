@@ -59,7 +59,7 @@ struct Wire(Rewrite);
 struct Stands;
 
 impl Decision for Stands {
-    fn is_current(&mut self, _: &FlowKey, _: &FlowMask) -> bool {
+    fn is_current(&mut self, _: &FlowKey, _: &FlowMask, _: u64) -> bool {
         true
     }
     fn credit(&self, _: &Usage) {}
