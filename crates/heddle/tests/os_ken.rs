@@ -48,7 +48,8 @@ fn another_codec_understands_us_and_is_understood() {
         assert!(Instant::now() < deadline, "the switch opens its socket");
         std::thread::sleep(Duration::from_millis(10));
     }
-    let output = Command::new(python).arg(here.join("tests/speak_openflow.py")).arg(&socket).output().unwrap();
+    let output =
+        Command::new(python).arg(here.join("tests/speak_openflow.py")).arg(&socket).output().unwrap();
     let said =
         [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).concat();
     assert!(output.status.success() && said.contains("understood"), "{said}");
