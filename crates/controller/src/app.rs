@@ -31,6 +31,25 @@ impl Outgoing {
 
 /// A program that decides what switches do.
 ///
+/// ```
+/// use heddle_controller::{App, Outgoing, Switch};
+/// use heddle_openflow::message::NO_BUFFER;
+/// use heddle_openflow::{Action, Body, port};
+///
+/// /// Sends every packet that a switch hands over out of its other ports.
+/// struct Hub;
+///
+/// impl App for Hub {
+///     fn received(&mut self, switch: &Switch, body: &Body, _now_ms: u64) -> Vec<Outgoing> {
+///         let Body::PacketIn { matching, data, .. } = body else { return Vec::new() };
+///         let actions = vec![Action::Output { port: port::FLOOD, max_len: 0 }];
+///         let in_port = matching.key().in_port();
+///         let out = Body::PacketOut { buffer_id: NO_BUFFER, in_port, actions, data: data.clone() };
+///         vec![Outgoing::to(switch.datapath_id, out)]
+///     }
+/// }
+/// ```
+///
 /// One value serves all switches, so that it may decide across them. Handlers see what came and the time in
 /// milliseconds, of any origin but never going back. They must bound what they keep, since packets fill it.
 pub trait App: Send {

@@ -8,20 +8,22 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use heddle_flow::{FlowKey, FlowMask, PacketKey, extract};
-use heddle_netdev::{Netdev, NetdevError, Offloads, PacketPool, RxQueue, TxQueue};
-use heddle_wire::segment::Segmenter;
+use heddle_netdev::{Netdev, NetdevError, RxQueue};
 use heddle_wire::{GsoType, Packet};
 
-use crate::actions;
-use crate::cache::{Cold, ExactCache, Megaflow, MegaflowTable, NO_PORT};
+use crate::cache::{Candidate, Cold, ExactCache, Megaflow, MegaflowTable, NO_PORT};
 use crate::decision::{Action, Translation, Translator, Usage};
+use crate::executor::{Executor, Recirculated};
+use crate::prefetch;
 
 /// Packets taken from a queue at once.
 pub const BATCH: usize = 32;
-/// How often a packet may be recirculated.
-const MAX_RECIRCULATIONS: u8 = 8;
 /// Milliseconds after which an unused megaflow is forgotten.
 const IDLE_MS: u64 = 10_000;
+/// Most cached decisions.
+const MAX_MEGAFLOWS: usize = 200_000;
+/// Most wrong answers that are kept for the report.
+const MAX_MISMATCHES: usize = 64;
 /// Translations that one batch may cause; a flood of new flows leaves the rest of the machine its time.
 const UPCALLS_PER_BATCH: u32 = BATCH as u32;
 
@@ -58,42 +60,30 @@ struct RxPort {
     queue: Box<dyn RxQueue>,
 }
 
-struct TxPort {
-    netdev: Arc<dyn Netdev>,
-    queue: Box<dyn TxQueue>,
-    offloads: Offloads,
-    batch: Vec<Packet>,
-}
-
-struct Recirculated {
-    packet: Packet,
-    in_port: u32,
-    id: u32,
-    depth: u8,
-}
-
-/// What acts on packets: ports, buffers, the translator.
-struct Executor<T> {
-    translator: T,
-    tx: Vec<Option<TxPort>>,
-    dirty: Vec<u32>,
-    pool: PacketPool,
-    recirculated: Vec<Recirculated>,
-    drops: BTreeMap<&'static str, u64>,
-    software_offloads: u64,
-    now_ms: u64,
-}
-
 /// A poll thread's state.
 pub struct Engine<T> {
-    executor: Executor<T>,
     rx: Vec<RxPort>,
+    batch: Vec<Packet>,
+    lookups: Box<[Lookup; BATCH]>,
+    core: Core<T>,
+}
+
+/// What is known of a packet of a batch between the steps of its lookup.
+#[derive(Clone, Copy, Default)]
+struct Lookup {
+    key: PacketKey,
+    hash: u64,
+    candidate: Candidate,
+    found: Option<(u32, u32)>,
+}
+
+/// What decides and acts, packet by packet.
+struct Core<T> {
+    executor: Executor<T>,
     exact: ExactCache,
     megaflows: MegaflowTable,
-    batch: Vec<Packet>,
-    keys: Box<[PacketKey; BATCH]>,
-    hashes: [u64; BATCH],
     upcalls_left: u32,
+    upcalls: u64,
     check_every: u64,
     hits_until_check: u64,
     mismatches: Vec<Mismatch>,
@@ -104,54 +94,57 @@ impl<T: Translator> Engine<T> {
     /// An engine without ports. `seed` keys its tables against hostile choice of keys.
     pub fn new(translator: T, seed: u64) -> Self {
         Self {
-            executor: Executor {
-                translator,
-                tx: Vec::new(),
-                dirty: Vec::new(),
-                pool: PacketPool::new(1024),
-                recirculated: Vec::new(),
-                drops: BTreeMap::new(),
-                software_offloads: 0,
-                now_ms: 0,
-            },
             rx: Vec::new(),
-            exact: ExactCache::default(),
-            megaflows: MegaflowTable::new(200_000, seed),
             batch: Vec::with_capacity(BATCH),
-            keys: Box::new([PacketKey::default(); BATCH]),
-            hashes: [0; BATCH],
-            upcalls_left: 0,
-            check_every: 0,
-            hits_until_check: u64::MAX,
-            mismatches: Vec::new(),
-            mismatch_count: 0,
+            lookups: Box::new([Lookup::default(); BATCH]),
+            core: Core {
+                executor: Executor::new(translator),
+                exact: ExactCache::default(),
+                megaflows: MegaflowTable::new(MAX_MEGAFLOWS, seed),
+                upcalls_left: 0,
+                upcalls: 0,
+                check_every: 0,
+                hits_until_check: u64::MAX,
+                mismatches: Vec::new(),
+                mismatch_count: 0,
+            },
         }
     }
 
     /// The translator.
     pub fn translator(&mut self) -> &mut T {
-        &mut self.executor.translator
+        &mut self.core.executor.translator
     }
 
     /// Checks one hit in `every` against a fresh translation; zero checks none.
     pub fn set_differential_check(&mut self, every: u64) {
-        self.check_every = every;
-        self.hits_until_check = if every == 0 { u64::MAX } else { every };
+        self.core.check_every = every;
+        self.core.hits_until_check = if every == 0 { u64::MAX } else { every };
     }
 
     /// How many answers of the cache were wrong, and the first of them.
     pub fn mismatches(&self) -> (u64, &[Mismatch]) {
-        (self.mismatch_count, &self.mismatches)
+        (self.core.mismatch_count, &self.core.mismatches)
+    }
+
+    /// Translations asked for so far, because no cached decision stood. Those of the differential check are not counted.
+    pub fn upcalls(&self) -> u64 {
+        self.core.upcalls
+    }
+
+    /// How many distinct masks the cached decisions have.
+    pub fn masks(&self) -> usize {
+        self.core.megaflows.masks()
     }
 
     /// Packets dropped so far, by reason.
     pub fn drops(&self) -> &BTreeMap<&'static str, u64> {
-        &self.executor.drops
+        &self.core.executor.drops
     }
 
     /// Frames that were cut or checksummed here because the device they left by does not.
     pub fn software_offloads(&self) -> u64 {
-        self.executor.software_offloads
+        self.core.executor.software_offloads
     }
 
     /// Attaches a device; returns the descriptors to wait on, one for each queue that has one.
@@ -163,17 +156,7 @@ impl<T: Translator> Engine<T> {
         number: u32,
         netdev: &Arc<dyn Netdev>,
     ) -> Result<Vec<std::os::fd::RawFd>, NetdevError> {
-        let queue = netdev.open_tx_queue()?;
-        let index = number as usize;
-        if self.executor.tx.len() <= index {
-            self.executor.tx.resize_with(index + 1, || None);
-        }
-        self.executor.tx[index] = Some(TxPort {
-            netdev: Arc::clone(netdev),
-            queue,
-            offloads: netdev.offloads(),
-            batch: Vec::with_capacity(BATCH),
-        });
+        self.core.executor.add_port(number, netdev)?;
         let queues = netdev.take_rx_queues();
         let descriptors = queues.iter().filter_map(|queue| queue.readiness()).collect();
         self.rx.extend(queues.into_iter().map(|queue| RxPort { number, queue }));
@@ -182,9 +165,7 @@ impl<T: Translator> Engine<T> {
 
     /// Detaches a device; returns the descriptors that must no longer be waited on.
     pub fn remove_port(&mut self, number: u32) -> Vec<std::os::fd::RawFd> {
-        if let Some(port) = self.executor.tx.get_mut(number as usize) {
-            *port = None;
-        }
+        self.core.executor.remove_port(number);
         let gone = self.rx.iter().filter(|port| port.number == number);
         let descriptors = gone.filter_map(|port| port.queue.readiness()).collect();
         self.rx.retain(|port| port.number != number);
@@ -206,7 +187,7 @@ impl<T: Translator> Engine<T> {
         let mut batch = std::mem::take(&mut self.batch);
         let port = &mut self.rx[index];
         let number = port.number;
-        let count = port.queue.receive(&mut self.executor.pool, &mut batch, BATCH);
+        let count = port.queue.receive(&mut self.core.executor.pool, &mut batch, BATCH);
         if count != 0 {
             self.process(&mut batch, number, now_ms);
         }
@@ -216,46 +197,164 @@ impl<T: Translator> Engine<T> {
 
     /// Processes packets that came in by one port, and sends what comes of them. Leaves `batch` empty.
     pub fn process(&mut self, batch: &mut Vec<Packet>, in_port: u32, now_ms: u64) {
-        self.executor.now_ms = now_ms;
-        self.upcalls_left = UPCALLS_PER_BATCH;
-        let change = self.executor.translator.change_number();
+        let change = self.core.start(now_ms);
         while !batch.is_empty() {
             let count = batch.len().min(BATCH);
-            for (index, packet) in batch.iter().take(count).enumerate() {
-                let key = &mut self.keys[index];
-                extract(packet.data(), in_port, 0, key);
-                self.hashes[index] = key.hash();
-                self.exact.prefetch(self.hashes[index]);
-            }
-            for &hash in &self.hashes[..count] {
-                if let Some(slot) = self.exact.prefetch_line(hash) {
-                    self.megaflows.prefetch(slot);
-                }
-            }
-            for (index, packet) in batch.drain(..count).enumerate() {
-                let (key, hash) = (self.keys[index], self.hashes[index]);
-                self.decide(packet, &key, hash, change, 0);
+            self.look_up(&batch[..count], in_port);
+            for (packet, lookup) in batch.drain(..count).zip(self.lookups.iter()) {
+                self.core.decide(packet, &lookup.key, lookup.hash, lookup.found, change, 0);
             }
         }
-        self.run_recirculated(change);
-        self.executor.flush();
+        self.core.run_recirculated(change);
+        self.core.executor.flush();
     }
 
-    fn run_recirculated(&mut self, change: u64) {
-        while let Some(next) = self.executor.recirculated.pop() {
-            let mut key = PacketKey::default();
-            extract(next.packet.data(), next.in_port, next.id, &mut key);
-            self.decide(next.packet, &key, key.hash(), change, next.depth);
-        }
-    }
-
+    /// The steps of the exact-match lookup that only ask the memory for what the next step needs.
     #[inline]
-    fn decide(&mut self, packet: Packet, key: &PacketKey, hash: u64, change: u64, depth: u8) {
-        let found = match self.exact.find(key, hash) {
-            Some((slot, generation)) if self.megaflows.is_live(slot, generation) => Some((slot, generation)),
-            _ => self.find_megaflow(key, hash),
+    fn look_up(&mut self, batch: &[Packet], in_port: u32) {
+        for packet in batch {
+            if let Some(first) = packet.data().first() {
+                prefetch::read(first);
+            }
+        }
+        for (packet, lookup) in batch.iter().zip(self.lookups.iter_mut()) {
+            extract(packet.data(), in_port, 0, &mut lookup.key);
+            lookup.hash = lookup.key.hash();
+            self.core.exact.prefetch(lookup.hash);
+        }
+        for lookup in &mut self.lookups[..batch.len()] {
+            lookup.candidate = self.core.exact.locate(lookup.hash);
+        }
+        for lookup in &mut self.lookups[..batch.len()] {
+            lookup.found = self.core.exact.confirm(lookup.candidate, &lookup.key);
+            if let Some((slot, _)) = lookup.found {
+                self.core.megaflows.prefetch(slot);
+            }
+        }
+    }
+
+    /// Runs actions on a packet that no cache decided, as a controller's packet-out does.
+    pub fn execute(&mut self, packet: Packet, in_port: u32, actions: &[Action], now_ms: u64) {
+        let change = self.core.start(now_ms);
+        let mut key = PacketKey::default();
+        extract(packet.data(), in_port, 0, &mut key);
+        self.core.executor.execute(packet, &key, actions, None, 0);
+        self.core.run_recirculated(change);
+        self.core.executor.flush();
+    }
+
+    /// Credits what every megaflow counted, so that counters are exact.
+    pub fn flush_credits(&mut self) {
+        self.core.megaflows.iter_mut().for_each(|(_, flow)| flow.credit());
+    }
+
+    /// Credits all, forgets what is idle or no longer stands, and puts busy masks in front. Returns how many are left.
+    pub fn revalidate(&mut self, now_ms: u64) -> usize {
+        let change = self.core.executor.translator.change_number();
+        let megaflows = &mut self.core.megaflows;
+        let mut gone = Vec::new();
+        for (slot, flow) in megaflows.iter_mut() {
+            flow.credit();
+            let Cold { key, mask, decision, .. } = &mut *flow.cold;
+            if flow.used_ms + IDLE_MS <= now_ms || (flow.checked != change && !decision.is_current(key, mask))
+            {
+                gone.push(slot);
+            } else {
+                flow.checked = change;
+            }
+        }
+        gone.into_iter().for_each(|slot| megaflows.remove(slot));
+        megaflows.reorder();
+        if megaflows.is_empty() {
+            self.core.exact.clear();
+        }
+        self.core.megaflows.len()
+    }
+
+    /// Forgets every cached decision.
+    pub fn purge(&mut self) {
+        let all: Vec<u32> = self.core.megaflows.iter_mut().map(|(slot, _)| slot).collect();
+        all.into_iter().for_each(|slot| self.core.megaflows.remove(slot));
+    }
+
+    /// Every cached decision.
+    pub fn dump_flows(&mut self) -> Vec<FlowDump> {
+        let dump = |(_, flow): (u32, &mut Megaflow)| FlowDump {
+            key: flow.cold.key,
+            mask: flow.cold.mask,
+            actions: flow.cold.actions.to_vec(),
+            packets: flow.packets,
+            bytes: flow.bytes,
+            used_ms: flow.used_ms,
         };
-        let Some((slot, generation)) = found else { return self.miss(packet, key, hash, change, depth) };
+        self.core.megaflows.iter_mut().map(dump).collect()
+    }
+}
+
+impl<T: Translator> Core<T> {
+    /// Begins a batch; returns the change number that it is decided at.
+    fn start(&mut self, now_ms: u64) -> u64 {
+        self.executor.now_ms = now_ms;
+        self.upcalls_left = UPCALLS_PER_BATCH;
+        self.executor.translator.change_number()
+    }
+
+    /// Looks up again what asked for it, in the order in which it came.
+    fn run_recirculated(&mut self, change: u64) {
+        let mut list = Vec::new();
+        while !self.executor.recirculated.is_empty() {
+            std::mem::swap(&mut list, &mut self.executor.recirculated);
+            for Recirculated { packet, in_port, id, depth } in list.drain(..) {
+                let mut key = PacketKey::default();
+                extract(packet.data(), in_port, id, &mut key);
+                let hash = key.hash();
+                let found = self.exact.find(&key, hash);
+                self.decide(packet, &key, hash, found, change, depth);
+            }
+        }
+        if list.capacity() != 0 {
+            // The room is kept for the next batch.
+            self.executor.recirculated = list;
+        }
+    }
+
+    /// Decides by the megaflow that the exact-match cache `found`, by another one, or by translation.
+    #[inline]
+    fn decide(
+        &mut self,
+        packet: Packet,
+        key: &PacketKey,
+        hash: u64,
+        found: Option<(u32, u32)>,
+        change: u64,
+        depth: u8,
+    ) {
+        if let Some((slot, generation)) = found
+            && let Some(flow) = self.megaflows.at(slot, generation)
+            && flow.checked == change
+            && self.hits_until_check > 1
+        {
+            self.hits_until_check -= 1;
+            return hit(flow, &mut self.executor, packet, key, depth);
+        }
+        self.decide_slowly(packet, key, hash, found, change, depth);
+    }
+
+    /// The cases that are not most packets': not in the exact-match cache, something has changed, to be checked.
+    #[cold]
+    fn decide_slowly(
+        &mut self,
+        packet: Packet,
+        key: &PacketKey,
+        hash: u64,
+        found: Option<(u32, u32)>,
+        change: u64,
+        depth: u8,
+    ) {
+        let live = found.filter(|&(slot, generation)| self.megaflows.is_live(slot, generation));
+        let Some((slot, generation)) = live.or_else(|| self.find_megaflow(key, hash)) else {
+            return self.miss(packet, key, hash, change, depth);
+        };
         let Some(flow) = self.megaflows.at(slot, generation) else { return };
         if flow.checked != change {
             let Cold { key: flow_key, mask, decision, .. } = &mut *flow.cold;
@@ -266,21 +365,11 @@ impl<T: Translator> Engine<T> {
             flow.checked = change;
         }
         self.hits_until_check -= 1;
-        if self.hits_until_check == 0 {
-            self.check(key, slot, generation);
+        if self.hits_until_check == 0 && !self.check(key, slot, generation) {
+            return self.miss(packet, key, hash, change, depth);
         }
         let Some(flow) = self.megaflows.at(slot, generation) else { return };
-        let tcp_flags = (key.word(heddle_flow::layout::TAGS) >> 48) as u16;
-        if packet.offload.gso == GsoType::None {
-            flow.count(1, packet.len() as u64, tcp_flags, self.executor.now_ms);
-        } else {
-            flow.count(packet.wire_packets(), packet.wire_bytes(), tcp_flags, self.executor.now_ms);
-        }
-        if flow.only_output != NO_PORT {
-            self.executor.output(packet, flow.only_output);
-        } else {
-            self.executor.execute(packet, key, &flow.actions, flow.drop, depth);
-        }
+        hit(flow, &mut self.executor, packet, key, depth);
     }
 
     fn find_megaflow(&mut self, key: &PacketKey, hash: u64) -> Option<(u32, u32)> {
@@ -292,133 +381,72 @@ impl<T: Translator> Engine<T> {
     }
 
     /// Translates, forwards and remembers.
-    #[cold]
     fn miss(&mut self, packet: Packet, key: &PacketKey, hash: u64, change: u64, depth: u8) {
         if self.upcalls_left == 0 {
             return self.executor.drop_packet(packet, "upcall budget spent");
         }
         self.upcalls_left -= 1;
+        self.upcalls += 1;
         let flow_key = key.expand();
         let Some(translation) = self.executor.translate(&flow_key, Some(&packet), true) else {
             return self.executor.drop_packet(packet, "translation panicked");
         };
+        let cacheable = translation.cacheable;
         let mut flow = megaflow(&flow_key, translation, change);
-        let cacheable = flow.0;
-        let flow = &mut flow.1;
-        let tcp_flags = flow_key.tcp_flags();
-        flow.count(packet.wire_packets(), packet.wire_bytes(), tcp_flags, self.executor.now_ms);
-        self.executor.execute(packet, key, &flow.actions, flow.drop, depth);
-        if !cacheable {
-            return flow.credit();
-        }
-        self.remember(flow, key, hash);
-    }
-
-    fn remember(&mut self, flow: &mut Megaflow, key: &PacketKey, hash: u64) {
-        let spare = Megaflow {
-            actions: Box::default(),
-            cold: Box::new(Cold {
-                key: FlowKey::default(),
-                mask: FlowMask::default(),
-                decision: Box::new(Nobody),
-                credited: Usage::default(),
-                subtable: 0,
-            }),
-            ..*flow
-        };
-        let mut flow = std::mem::replace(flow, spare);
+        hit(&mut flow, &mut self.executor, packet, key, depth);
         flow.credit();
-        if let Some((slot, generation)) = self.megaflows.insert(flow) {
+        if cacheable && let Some((slot, generation)) = self.megaflows.insert(flow) {
             let megaflows = &self.megaflows;
             self.exact
                 .insert(key, hash, slot, generation, |slot, generation| megaflows.is_live(slot, generation));
         }
     }
 
-    /// Compares a cached answer with a fresh translation; a wrong one is counted, kept for the report, and forgotten.
-    #[cold]
-    fn check(&mut self, key: &PacketKey, slot: u32, generation: u32) {
+    /// Compares a cached answer with a fresh translation; false where it was wrong. A wrong answer is counted, kept for the
+    /// report, and forgotten.
+    fn check(&mut self, key: &PacketKey, slot: u32, generation: u32) -> bool {
         self.hits_until_check = if self.check_every == 0 { u64::MAX } else { self.check_every };
         let flow_key = key.expand();
-        let Some(fresh) = self.executor.translate(&flow_key, None, false) else { return };
-        let Some(flow) = self.megaflows.at(slot, generation) else { return };
-        if fresh.actions[..] == flow.actions[..] || !fresh.cacheable {
-            return;
+        let Some(fresh) = self.executor.translate(&flow_key, None, false) else { return true };
+        let Some(flow) = self.megaflows.at(slot, generation) else { return true };
+        let Cold { actions, decision, key, mask, .. } = &mut *flow.cold;
+        // A change since the batch began makes the answer old, not wrong.
+        if fresh.actions[..] == actions[..] || !fresh.cacheable || !decision.is_current(key, mask) {
+            return true;
         }
         self.mismatch_count += 1;
-        if self.mismatches.len() < 64 {
-            let cached = flow.actions.to_vec();
+        if self.mismatches.len() < MAX_MISMATCHES {
+            let cached = actions.to_vec();
             self.mismatches.push(Mismatch { key: flow_key, cached, fresh: fresh.actions });
         }
-    }
-
-    /// Runs actions on a packet that no cache decided, as a controller's packet-out does.
-    pub fn execute(&mut self, packet: Packet, in_port: u32, actions: &[Action], now_ms: u64) {
-        self.executor.now_ms = now_ms;
-        let mut key = PacketKey::default();
-        extract(packet.data(), in_port, 0, &mut key);
-        self.executor.execute(packet, &key, actions, None, 0);
-        self.upcalls_left = UPCALLS_PER_BATCH;
-        let change = self.executor.translator.change_number();
-        self.run_recirculated(change);
-        self.executor.flush();
-    }
-
-    /// Credits what every megaflow counted, so that counters are exact.
-    pub fn flush_credits(&mut self) {
-        self.megaflows.iter_mut().for_each(|(_, flow)| flow.credit());
-    }
-
-    /// Credits all, forgets what is idle or no longer stands, and puts busy masks in front. Returns how many are left.
-    pub fn revalidate(&mut self, now_ms: u64) -> usize {
-        let change = self.executor.translator.change_number();
-        let mut gone = Vec::new();
-        for (slot, flow) in self.megaflows.iter_mut() {
-            flow.credit();
-            let Cold { key, mask, decision, .. } = &mut *flow.cold;
-            if flow.used_ms + IDLE_MS <= now_ms || (flow.checked != change && !decision.is_current(key, mask))
-            {
-                gone.push(slot);
-            } else {
-                flow.checked = change;
-            }
-        }
-        gone.into_iter().for_each(|slot| self.megaflows.remove(slot));
-        self.megaflows.reorder();
-        self.megaflows.len()
-    }
-
-    /// Forgets every cached decision.
-    pub fn purge(&mut self) {
-        let all: Vec<u32> = self.megaflows.iter_mut().map(|(slot, _)| slot).collect();
-        all.into_iter().for_each(|slot| self.megaflows.remove(slot));
-    }
-
-    /// Every cached decision.
-    pub fn dump_flows(&mut self) -> Vec<FlowDump> {
-        let dump = |(_, flow): (u32, &mut Megaflow)| FlowDump {
-            key: flow.cold.key,
-            mask: flow.cold.mask,
-            actions: flow.actions.to_vec(),
-            packets: flow.packets,
-            bytes: flow.bytes,
-            used_ms: flow.used_ms,
-        };
-        self.megaflows.iter_mut().map(dump).collect()
-    }
-}
-
-/// Stands where a decision was taken out.
-struct Nobody;
-
-impl crate::decision::Decision for Nobody {
-    fn is_current(&mut self, _: &FlowKey, _: &FlowMask) -> bool {
+        self.megaflows.remove(slot);
         false
     }
-    fn credit(&self, _: &Usage) {}
 }
 
-fn megaflow(key: &FlowKey, translation: Translation, change: u64) -> (bool, Megaflow) {
+/// Counts a packet and does what its megaflow says.
+#[inline(always)]
+fn hit<T: Translator>(
+    flow: &mut Megaflow,
+    executor: &mut Executor<T>,
+    packet: Packet,
+    key: &PacketKey,
+    depth: u8,
+) {
+    let tcp_flags = (key.word(heddle_flow::layout::TAGS) >> 48) as u16;
+    if packet.offload.gso == GsoType::None {
+        flow.count(1, packet.len() as u64, tcp_flags, executor.now_ms);
+    } else {
+        flow.count(packet.wire_packets(), packet.wire_bytes(), tcp_flags, executor.now_ms);
+    }
+    if flow.only_output != NO_PORT {
+        executor.output(packet, flow.only_output);
+    } else {
+        executor.execute(packet, key, &flow.cold.actions, flow.cold.drop, depth);
+    }
+}
+
+fn megaflow(key: &FlowKey, translation: Translation, change: u64) -> Megaflow {
     let mut mask = translation.mask;
     // Every megaflow is one port's and one recirculation's.
     mask.words[heddle_flow::layout::PORT] = u64::MAX;
@@ -426,7 +454,7 @@ fn megaflow(key: &FlowKey, translation: Translation, change: u64) -> (bool, Mega
         [Action::Output(port)] => port,
         _ => NO_PORT,
     };
-    let flow = Megaflow {
+    Megaflow {
         packets: 0,
         bytes: 0,
         used_ms: 0,
@@ -435,173 +463,14 @@ fn megaflow(key: &FlowKey, translation: Translation, change: u64) -> (bool, Mega
         generation: 0,
         tcp_flags: 0,
         live: true,
-        actions: translation.actions.into(),
-        drop: translation.drop,
         cold: Box::new(Cold {
             key: *key,
             mask,
+            actions: translation.actions.into(),
+            drop: translation.drop,
             decision: translation.decision,
             credited: Usage::default(),
             subtable: 0,
         }),
-    };
-    (translation.cacheable, flow)
-}
-
-impl<T: Translator> Executor<T> {
-    /// Translates with a panic contained: it costs the packet that met it.
-    fn translate(&mut self, key: &FlowKey, packet: Option<&Packet>, effects: bool) -> Option<Translation> {
-        let (translator, now_ms) = (&mut self.translator, self.now_ms);
-        let translate = std::panic::AssertUnwindSafe(|| translator.translate(key, packet, now_ms, effects));
-        std::panic::catch_unwind(translate).ok()
-    }
-
-    fn count_drop(&mut self, reason: &'static str) {
-        *self.drops.entry(reason).or_default() += 1;
-    }
-
-    fn drop_packet(&mut self, packet: Packet, reason: &'static str) {
-        self.count_drop(reason);
-        self.pool.give(packet);
-    }
-
-    /// Runs `actions`; the last output moves the packet, earlier ones copy it.
-    fn execute(
-        &mut self,
-        mut packet: Packet,
-        key: &PacketKey,
-        actions: &[Action],
-        drop: Option<&'static str>,
-        depth: u8,
-    ) {
-        if let Some(reason) = drop {
-            self.count_drop(reason);
-        }
-        let Some((last, rest)) = actions.split_last() else {
-            return self.pool.give(packet);
-        };
-        for action in rest {
-            if !self.act(&mut packet, key, action, depth) {
-                return self.drop_packet(packet, "header to be changed is missing");
-            }
-        }
-        match *last {
-            Action::Output(port) => self.output(packet, port),
-            Action::Recirculate(id) => self.recirculate(packet, key, id, depth),
-            _ => {
-                self.act(&mut packet, key, last, depth);
-                self.pool.give(packet);
-            }
-        }
-    }
-
-    fn act(&mut self, packet: &mut Packet, key: &PacketKey, action: &Action, depth: u8) -> bool {
-        match *action {
-            Action::Clone(ref actions) => {
-                if let Some(copy) = self.copy(packet) {
-                    self.execute(copy, key, actions, None, depth);
-                }
-                true
-            }
-            Action::Output(port) => {
-                if let Some(copy) = self.copy(packet) {
-                    self.output(copy, port);
-                }
-                true
-            }
-            Action::Recirculate(id) => {
-                if let Some(copy) = self.copy(packet) {
-                    self.recirculate(copy, key, id, depth);
-                }
-                true
-            }
-            Action::Set { field, value, mask } => actions::set(packet, field, value, mask),
-            Action::PushVlan { tpid, tci } => actions::push_vlan(packet, tpid, tci),
-            Action::PopVlan => actions::pop_vlan(packet),
-            Action::PushMpls { ethertype, lse } => actions::push_mpls(packet, ethertype, lse),
-            Action::PopMpls { ethertype } => actions::pop_mpls(packet, ethertype),
-            Action::Punt { id, max_len } => {
-                self.translator.punt(id, &key.expand(), packet, max_len, self.now_ms);
-                true
-            }
-        }
-    }
-
-    fn copy(&mut self, packet: &Packet) -> Option<Packet> {
-        let Some(mut copy) = self.pool.take() else {
-            self.count_drop("no packet buffer");
-            return None;
-        };
-        if copy.copy_from(packet) {
-            return Some(copy);
-        }
-        self.drop_packet(copy, "packet too large");
-        None
-    }
-
-    fn recirculate(&mut self, packet: Packet, key: &PacketKey, id: u32, depth: u8) {
-        if depth >= MAX_RECIRCULATIONS {
-            return self.drop_packet(packet, "recirculation too deep");
-        }
-        let in_port = (key.word(heddle_flow::layout::PORT) >> 32) as u32;
-        self.recirculated.push(Recirculated { packet, in_port, id, depth: depth + 1 });
-    }
-
-    #[inline]
-    fn output(&mut self, packet: Packet, number: u32) {
-        let Some(Some(port)) = self.tx.get_mut(number as usize) else {
-            return self.drop_packet(packet, "output port is gone");
-        };
-        if port.batch.is_empty() {
-            self.dirty.push(number);
-        }
-        if port.offloads.accept(&packet.offload) {
-            port.batch.push(packet);
-        } else {
-            self.output_in_software(packet, number);
-        }
-    }
-
-    /// Does for a device what it does not do itself: cuts segments, finishes checksums.
-    #[cold]
-    fn output_in_software(&mut self, mut packet: Packet, number: u32) {
-        self.software_offloads += 1;
-        let Some(Some(port)) = self.tx.get_mut(number as usize) else { return };
-        if packet.offload.gso == GsoType::None {
-            heddle_wire::checksum::finish_partial(&mut packet);
-            return port.batch.push(packet);
-        }
-        let Ok(mut segmenter) = Segmenter::new(&packet) else {
-            return self.drop_packet(packet, "segment cannot be cut");
-        };
-        let mut spent = false;
-        loop {
-            let Some(mut piece) = self.pool.take() else {
-                spent = true;
-                break;
-            };
-            if !segmenter.next_into(&mut piece) {
-                self.pool.give(piece);
-                break;
-            }
-            port.batch.push(piece);
-        }
-        if spent {
-            return self.drop_packet(packet, "no packet buffer");
-        }
-        self.pool.give(packet);
-    }
-
-    fn flush(&mut self) {
-        for number in self.dirty.drain(..) {
-            if let Some(Some(port)) = self.tx.get_mut(number as usize) {
-                if port.netdev.link_state().admin_up {
-                    port.queue.send(&mut self.pool, &mut port.batch);
-                } else {
-                    *self.drops.entry("port is down").or_default() += port.batch.len() as u64;
-                    port.batch.drain(..).for_each(|packet| self.pool.give(packet));
-                }
-            }
-        }
     }
 }

@@ -8,6 +8,7 @@ mod actions;
 pub mod cache;
 pub mod decision;
 pub mod engine;
+mod executor;
 pub mod poll;
 mod prefetch;
 

@@ -48,7 +48,6 @@ struct Common {
     ipv4: u64,
     transport: u64,
     tags: u64,
-    mpls: u64,
 }
 
 /// Extracts `frame` into `key`, and says where its headers start. `in_port` and `recirc_id` go into the key's first word.
@@ -82,14 +81,13 @@ pub fn extract(frame: &[u8], in_port: u32, recirc_id: u32, key: &mut PacketKey) 
         ethertype::IPV4 => ipv4(frame, at, &mut common, &mut layout),
         ethertype::IPV6 => ipv6(frame, at, key, &mut common, &mut layout),
         ethertype::ARP | RARP => arp(frame, at, key, &mut common),
-        ethertype::MPLS | ethertype::MPLS_MC => mpls(frame, at, key, &mut common),
+        ethertype::MPLS | ethertype::MPLS_MC => mpls(frame, at, key),
         _ => None,
     };
     let words = key.common_mut();
     words[IPV4] = common.ipv4;
     words[TRANSPORT] = common.transport;
     words[TAGS] = common.tags;
-    words[MPLS] = common.mpls;
     layout
 }
 
@@ -272,17 +270,19 @@ fn arp(frame: &[u8], at: usize, key: &mut PacketKey, common: &mut Common) -> Opt
     Some(())
 }
 
-fn mpls(frame: &[u8], at: usize, key: &mut PacketKey, common: &mut Common) -> Option<()> {
-    for entry in 0..3 {
-        let lse = be32(frame, at + 4 * entry)?;
-        match entry {
-            0 => common.mpls = u64::from(lse) << 32,
-            1 => common.mpls |= u64::from(lse),
-            _ if lse != 0 => key.set_extra(MPLS2, u64::from(lse) << 32),
-            _ => {}
-        }
+fn mpls(frame: &[u8], at: usize, key: &mut PacketKey) -> Option<()> {
+    let mut entries = [0; 3];
+    for (index, entry) in entries.iter_mut().enumerate() {
+        // A stack that is cut short ends with the last whole entry.
+        let Some(lse) = be32(frame, at + 4 * index) else { break };
+        *entry = u64::from(lse);
         if lse & 0x100 != 0 {
             break;
+        }
+    }
+    for (word, value) in [(MPLS, entries[0] << 32 | entries[1]), (MPLS2, entries[2] << 32)] {
+        if value != 0 {
+            key.set_extra(word, value);
         }
     }
     Some(())

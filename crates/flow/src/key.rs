@@ -7,17 +7,12 @@ use crate::layout::*;
 ///
 /// The first [`COMMON_WORDS`] are always filled. A later word is valid only where `extra` has its bit (bit 0 is
 /// word [`COMMON_WORDS`]); what else stands there is left over from an earlier packet and is never read.
-#[derive(Clone, Copy)]
-#[repr(C, align(64))]
+#[derive(Clone, Copy, Default)]
+#[repr(C)]
 pub struct PacketKey {
-    words: [u64; PACKET_WORDS],
+    common: [u64; COMMON_WORDS],
     extra: u16,
-}
-
-impl Default for PacketKey {
-    fn default() -> Self {
-        Self { words: [0; PACKET_WORDS], extra: 0 }
-    }
+    rest: [u64; EXTRA_WORDS],
 }
 
 const FOLD: u64 = 0x9e37_79b9_7f4a_7c15;
@@ -32,26 +27,26 @@ impl PacketKey {
     /// The words that every packet fills.
     #[inline(always)]
     pub fn common(&self) -> &[u64; COMMON_WORDS] {
-        self.words.first_chunk().expect("a packet key has more words than the common ones")
+        &self.common
     }
 
     /// The words that every packet fills, to be written; forgets the others.
     #[inline(always)]
     pub fn reset(&mut self) -> &mut [u64; COMMON_WORDS] {
         self.extra = 0;
-        self.words.first_chunk_mut().expect("a packet key has more words than the common ones")
+        &mut self.common
     }
 
     /// The words that every packet fills, to be written.
     #[inline(always)]
     pub fn common_mut(&mut self) -> &mut [u64; COMMON_WORDS] {
-        self.words.first_chunk_mut().expect("a packet key has more words than the common ones")
+        &mut self.common
     }
 
     /// Sets a word that only some packets have.
     #[inline(always)]
     pub fn set_extra(&mut self, word: usize, value: u64) {
-        self.words[word] = value;
+        self.rest[word - COMMON_WORDS] = value;
         self.extra |= 1 << (word - COMMON_WORDS);
     }
 
@@ -61,50 +56,37 @@ impl PacketKey {
         self.extra
     }
 
+    /// The words past the common ones; zero where not valid.
+    pub fn extra_words(&self) -> [u64; EXTRA_WORDS] {
+        std::array::from_fn(|word| self.word(COMMON_WORDS + word))
+    }
+
     /// One word; zero where it is not valid.
     #[inline(always)]
     pub fn word(&self, word: usize) -> u64 {
-        if word < COMMON_WORDS || self.extra & (1 << (word - COMMON_WORDS)) != 0 {
-            self.words[word]
+        if word < COMMON_WORDS {
+            self.common[word]
+        } else if self.extra & (1 << (word - COMMON_WORDS)) != 0 {
+            self.rest[word - COMMON_WORDS]
         } else {
             0
         }
     }
 
-    /// Sets the port and recirculation id, which come from beside the packet.
-    #[inline(always)]
-    pub fn set_port(&mut self, in_port: u32, recirc_id: u32) {
-        self.words[PORT] = u64::from(in_port) << 32 | u64::from(recirc_id);
-    }
-
     /// A hash of the valid words. It is not keyed: tables that hold hostile keys bound their chains.
     #[inline(always)]
     pub fn hash(&self) -> u64 {
-        let w = &self.words;
+        let w = &self.common;
         let mut hash = fold(w[0] ^ FOLD, w[1] ^ 0xa076_1d64_78bd_642f)
             ^ fold(w[2] ^ 0xe703_7ed1_a0b4_28db, w[3] ^ 0x8ebc_6af0_9c88_c6e3)
-            ^ fold(w[4] ^ 0x5899_65cc_7537_4cc3, w[5] ^ 0x1d8e_4e27_c47d_124f)
-            ^ fold(w[6] ^ 0xeb44_acca_b455_d165, w[7] ^ 0x2f77_9b1e_6f3d_8a35);
+            ^ fold(w[4] ^ 0x5899_65cc_7537_4cc3, w[5] ^ 0x1d8e_4e27_c47d_124f);
         let mut extra = self.extra;
         while extra != 0 {
-            let word = COMMON_WORDS + extra.trailing_zeros() as usize;
-            hash = fold(hash ^ w[word], FOLD ^ word as u64);
+            let word = extra.trailing_zeros() as usize;
+            hash = fold(hash ^ self.rest[word], FOLD ^ word as u64);
             extra &= extra - 1;
         }
         fold(hash, FOLD)
-    }
-
-    /// Whether two keys hold the same values.
-    #[inline(always)]
-    pub fn same(&self, other: &PacketKey) -> bool {
-        if self.common() != other.common() || self.extra != other.extra {
-            return false;
-        }
-        self.extra == 0 || self.same_extra(other)
-    }
-
-    fn same_extra(&self, other: &PacketKey) -> bool {
-        (COMMON_WORDS..PACKET_WORDS).all(|word| self.word(word) == other.word(word))
     }
 
     /// The whole key of a packet that enters the pipeline: words of the pipeline are zero.
@@ -120,7 +102,7 @@ impl PacketKey {
 impl From<&FlowKey> for PacketKey {
     fn from(key: &FlowKey) -> Self {
         let mut packet = Self::default();
-        packet.words[..COMMON_WORDS].copy_from_slice(&key.words[..COMMON_WORDS]);
+        packet.common.copy_from_slice(&key.words[..COMMON_WORDS]);
         for word in COMMON_WORDS..PACKET_WORDS {
             if key.words[word] != 0 {
                 packet.set_extra(word, key.words[word]);

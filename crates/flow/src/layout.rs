@@ -8,9 +8,9 @@
 //!   3     ipv4_src / arp_spa (32)           | ipv4_dst / arp_tpa (32)
 //!   4     ip_proto (8) tos (8) ttl (8) frag (8) | tp_src (16) | tp_dst (16)
 //!   5     tcp_flags (16) | vlan_tpid (16)   | vlan2_tci (16) | vlan2_tpid (16)
+//!  ------ the words above are every packet's; those below are used by some ------
 //!   6     pkt_mark (32)                     | dp_hash (32)
 //!   7     mpls_lse 0 (32)                   | mpls_lse 1 (32)
-//!  ------ the words above are every packet's; those below are used by some ------
 //!   8     mpls_lse 2 (32)                   | ipv6_label (32)
 //!   9-10  ipv6_src        11-12  ipv6_dst        13-14  nd_target
 //!  15     arp_sha / nd_sll (48)
@@ -29,8 +29,10 @@
 pub const WORDS: usize = 36;
 /// Words that come from the packet.
 pub const PACKET_WORDS: usize = 18;
-/// Words that every packet fills: one cache line.
-pub const COMMON_WORDS: usize = 8;
+/// Words that every packet fills: with what a cache says of them, one cache line.
+pub const COMMON_WORDS: usize = 6;
+/// Words that only some packets fill.
+pub const EXTRA_WORDS: usize = PACKET_WORDS - COMMON_WORDS;
 
 /// `in_port`, `recirc_id`.
 pub const PORT: usize = 0;

@@ -10,9 +10,10 @@ use clap::{Args, Subcommand, ValueEnum};
 use heddle_lab::client::{Lab, Options, list};
 use heddle_lab::protocol::{Controller, Info, Progress, Wiring};
 use heddle_lab::topology::{FailMode, MAX_FILE_SIZE, Topology};
+use heddle_switch::server::CONTROL_SOCKET;
 
 use crate::shell::Shell;
-use crate::terminal;
+use crate::{terminal, unixctl};
 
 /// What `heddle lab` takes.
 #[derive(Args)]
@@ -186,6 +187,12 @@ pub fn exec(arguments: &Exec) -> Result<ExitCode> {
     let lab = attach(arguments.lab.as_deref())?;
     let code = terminal::exec(&lab, &arguments.host, &arguments.command)?;
     Ok(ExitCode::from(u8::try_from(code).unwrap_or(u8::MAX)))
+}
+
+/// Explains what the switches of a running lab do with a packet.
+pub fn trace(lab: Option<&str>, bridge: String, packet: String) -> Result<String> {
+    let socket = attach(lab)?.run_directory().join(CONTROL_SOCKET);
+    unixctl::ask(&socket, "ofproto/trace", vec![bridge, packet])
 }
 
 fn attach(name: Option<&str>) -> Result<Lab> {

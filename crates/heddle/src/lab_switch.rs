@@ -32,7 +32,7 @@ pub fn run(switch: Switch, run_directory: &Path) -> Result<()> {
         }
     })?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(converse(switch, Server::new(run_directory), &socket, inbox))
+    runtime.block_on(async { converse(switch, Server::new(run_directory), &socket, inbox).await })
 }
 
 fn receive(socket: &OwnedFd) -> io::Result<Datagram> {
@@ -48,10 +48,14 @@ async fn converse(
     socket: &OwnedFd,
     mut inbox: mpsc::Receiver<Datagram>,
 ) -> Result<()> {
+    server.open_control().await?;
     answer(socket, &FromSwitch::Ready)?;
     while let Some((bytes, descriptors)) = inbox.recv().await {
         let outcome = match serde_json::from_slice(&bytes) {
             Ok(ToSwitch::Exit) => return Ok(()),
+            Ok(ToSwitch::Links { links }) => {
+                switch.set_links(&links).map(|()| FromSwitch::Configured).map_err(|error| error.to_string())
+            }
             Ok(ToSwitch::Status) => Ok(FromSwitch::Status { status: switch.status() }),
             Ok(ToSwitch::Configure { bridges }) => match switch.configure(&bridges, &descriptors) {
                 Ok(()) => {

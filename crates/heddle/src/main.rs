@@ -7,6 +7,7 @@ mod lab_switch;
 mod shell;
 mod switch;
 mod terminal;
+mod unixctl;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -58,18 +59,23 @@ enum Verb {
         #[arg(long)]
         flows: Option<PathBuf>,
     },
-    /// Explain what the bridges of a configuration do with a packet. Nothing is run or changed.
+    /// Explain what bridges do with a packet and why, by the routine that forwards. Nothing is sent or changed.
     #[command(after_help = "Examples:\n  \
-        heddle trace examples/two-bridges.json --flows examples/two-bridges.flows s1 in_port=1,udp,udp_dst=53")]
+        heddle trace s1 in_port=1,icmp,dl_dst=00:00:00:00:00:02\n  \
+        heddle trace --config examples/two-bridges.json --flows examples/two-bridges.flows s1 in_port=1,udp,udp_dst=53")]
     Trace {
-        /// Bridges and ports, as JSON.
-        config: PathBuf,
         /// The bridge that the packet enters.
         bridge: String,
         /// The packet, as a match: `in_port=1,tcp,nw_dst=10.0.0.1`.
         packet: String,
-        /// Flows to add first: a line each, `BRIDGE FLOW`.
+        /// The running lab; may be left out where only one runs.
         #[arg(long)]
+        lab: Option<String>,
+        /// Bridges and ports of a file (JSON), in place of a lab's.
+        #[arg(long, conflicts_with = "lab")]
+        config: Option<PathBuf>,
+        /// Flows to add first to those bridges: a line each, `BRIDGE FLOW`.
+        #[arg(long, requires = "config")]
         flows: Option<PathBuf>,
     },
     /// Print completions for a shell.
@@ -117,9 +123,10 @@ fn run(verb: Verb) -> Result<ExitCode> {
             }))?;
         }
         Verb::Switch { config, rundir, flows } => switch::run(&config, &rundir, flows.as_deref())?,
-        Verb::Trace { config, bridge, packet, flows } => {
-            switch::trace(&config, &bridge, &packet, flows.as_deref())?;
+        Verb::Trace { bridge, packet, config: Some(config), flows, .. } => {
+            print!("{}", switch::trace(&config, &bridge, &packet, flows.as_deref())?);
         }
+        Verb::Trace { bridge, packet, lab, .. } => print!("{}", lab::trace(lab.as_deref(), bridge, packet)?),
         Verb::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "heddle", &mut std::io::stdout());
         }

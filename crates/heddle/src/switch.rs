@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use heddle_datapath::Clock;
-use heddle_openflow::text::{parse_flow, parse_match};
+use heddle_openflow::text::parse_flow;
 use heddle_switch::Switch;
 use heddle_switch::config::BridgeConfig;
 use heddle_switch::server::Server;
@@ -62,6 +62,7 @@ pub fn run(config: &Path, rundir: &Path, flows: Option<&Path>) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let mut server = Server::new(rundir);
+        server.open_control().await?;
         server.sync(bridges.iter()).await?;
         terminated().await
     })?;
@@ -72,18 +73,10 @@ pub fn run(config: &Path, rundir: &Path, flows: Option<&Path>) -> Result<()> {
 }
 
 /// Explains what the bridges of a configuration do with a packet.
-pub fn trace(config: &Path, bridge: &str, packet: &str, flows: Option<&Path>) -> Result<()> {
+pub fn trace(config: &Path, bridge: &str, packet: &str, flows: Option<&Path>) -> Result<String> {
     let switch = load(config, flows)?;
     let Some(managed) = switch.bridge(bridge) else { bail!("there is no bridge \"{bridge}\"") };
-    let matching = parse_match(packet)?;
-    let mut key = *matching.key();
-    let number = key.in_port();
-    let Some(datapath_port) = managed.datapath_port(number) else {
-        bail!("bridge {bridge} has no port {number} with a device; name one with in_port=");
-    };
-    key.set_in_port(datapath_port);
-    print!("{}", heddle_pipeline::trace::trace(switch.network(), &key, managed.clock.now_ms()));
-    Ok(())
+    managed.trace(packet).map_err(anyhow::Error::msg)
 }
 
 /// A switch without bridges, whose tables are keyed at random.

@@ -82,7 +82,8 @@ pub enum Attachment {
     /// A TAP's descriptor, with 12-byte vnet headers; the device lives as long as the descriptor.
     Tap(OwnedFd),
     /// The near end of a veth pair, by its name in the caller's network namespace: up, with the device's MTU and
-    /// without addresses. The pair vanishes with the instance's namespace, or with either end.
+    /// without addresses. The pair vanishes with either end, and with the instance's namespace once the kernel gets
+    /// to it: the name is free again a little after the instance is gone.
     Veth(String),
     /// Nothing real: the dummy provider's answer.
     Dummy,

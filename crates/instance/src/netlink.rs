@@ -231,6 +231,11 @@ impl Request {
         let address = octets(prefix.address);
         request.attribute(1, &address);
         request.attribute(2, &address);
+        // Programs read the broadcast address from the interface; the last two addresses of a net have none.
+        if let (IpAddr::V4(address), 0..=30) = (prefix.address, prefix.length) {
+            let host = u32::MAX.checked_shr(u32::from(prefix.length)).unwrap_or(0);
+            request.attribute(4, &(u32::from(address) | host).to_be_bytes());
+        }
         request
     }
 

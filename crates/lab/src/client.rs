@@ -11,7 +11,6 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use heddle_instance::sys;
-use nix::fcntl::{Flock, FlockArg};
 use serde::de::DeserializeOwned;
 
 use crate::protocol::{Controller, Info, Launch, Pinged, Progress, Reply, Request, Throughput, Wiring};
@@ -184,7 +183,7 @@ impl Lab {
         }
     }
 
-    /// Sets the links between two nodes up or down, at the host's end.
+    /// Puts the cables of the links between two nodes in or out; hosts see their carrier follow.
     ///
     /// # Errors
     /// There is no such link.
@@ -281,7 +280,8 @@ fn unexpected(reply: &Reply) -> LabError {
     LabError(format!("the lab gave an answer to another question: {reply:?}"))
 }
 
-/// Makes the run directory, or takes over that of a lab whose supervisor is gone; the lock tells which.
+/// Makes the run directory, or takes over that of a lab whose supervisor is gone. The supervisor inherits the lock on
+/// the directory and holds it for life, so that the lock tells which.
 fn claim_directory(name: &str) -> Result<(PathBuf, OwnedFd), LabError> {
     if name.is_empty()
         || name.len() > 32
@@ -289,31 +289,29 @@ fn claim_directory(name: &str) -> Result<(PathBuf, OwnedFd), LabError> {
     {
         return Err(LabError(format!("the lab's name {name:?} is not 1 to 32 of a-z A-Z 0-9 - _")));
     }
-    let parent = labs_directory();
-    let directory = parent.join(name);
+    let directory = labs_directory().join(name);
     let wrong =
         |e: io::Error| LabError(format!("the run directory {} cannot be made: {e}", directory.display()));
-    DirBuilder::new().recursive(true).mode(0o700).create(&directory).map_err(wrong)?;
-    let owner = fs::symlink_metadata(&directory).map_err(wrong)?;
-    if !owner.is_dir() || owner.uid() != nix::unistd::geteuid().as_raw() {
-        return Err(LabError(format!("{} belongs to somebody else", directory.display())));
-    }
-    let file = File::options()
-        .create(true)
-        .append(true)
-        .open(parent.join(format!(".{name}.lock")))
-        .map_err(wrong)?;
-    // The supervisor inherits the lock and holds it for life.
-    let lock = Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|_| {
-        LabError(format!("a lab named {name} is already running; choose another name or stop it"))
-    })?;
+    let lock = loop {
+        DirBuilder::new().recursive(true).mode(0o700).create(&directory).map_err(wrong)?;
+        let owner = fs::symlink_metadata(&directory).map_err(wrong)?;
+        if !owner.is_dir() || owner.uid() != nix::unistd::geteuid().as_raw() {
+            return Err(LabError(format!("{} belongs to somebody else", directory.display())));
+        }
+        let Ok(file) = File::open(&directory) else { continue };
+        file.try_lock().map_err(|_| {
+            LabError(format!("a lab named {name} is already running; choose another name or stop it"))
+        })?;
+        // A watcher may have removed the directory between the two calls.
+        let locked = file.metadata().map_err(wrong)?;
+        if fs::metadata(&directory).is_ok_and(|now| (now.dev(), now.ino()) == (locked.dev(), locked.ino())) {
+            break file;
+        }
+    };
     for entry in fs::read_dir(&directory).map_err(wrong)?.flatten() {
         fs::remove_file(entry.path()).map_err(wrong)?;
     }
-    let shared = lock.try_clone().map_err(wrong)?;
-    // Unlocking would release it for the duplicate as well: only closing keeps it.
-    std::mem::forget(lock);
-    Ok((directory, shared.into()))
+    Ok((directory, lock.into()))
 }
 
 fn launch_supervisor(launch: &Launch, lock: OwnedFd) -> Result<(Channel, OwnedFd), LabError> {

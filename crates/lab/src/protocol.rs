@@ -103,7 +103,7 @@ pub enum Request {
         /// Duration.
         seconds: u32,
     },
-    /// Set the host's devices on the links between two nodes up or down.
+    /// Put the cables of the links between two nodes in or out.
     Link {
         /// One node.
         a: String,

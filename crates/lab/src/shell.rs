@@ -61,7 +61,7 @@ pub const WORDS: &[&str] = &[
 const HELP: &str = "nodes  net  links  dump  intfs  ports        show the topology\n\
                     status                                       how the switch fares, what it drops\n\
                     pingall [seconds]  pingpair  iperf [A B]     test\n\
-                    link A B up|down                             a link of a host\n\
+                    link A B up|down                             a cable in or out\n\
                     HOST COMMAND ..                              run a command in a host\n\
                     sh COMMAND  source FILE  time COMMAND        \n\
                     exit  quit\n";
@@ -219,11 +219,11 @@ pub fn show_info(info: &Info) -> String {
     text.push_str(&net(&launch.topology));
     match info.last_outage_ms {
         Some(outage) => {
-            let _ = writeln!(
-                text,
-                "switch: restarted {} times, the last time {outage} ms without forwarding",
-                info.switch_restarts
-            );
+            let times = match info.switch_restarts {
+                1 => "once".to_owned(),
+                times => format!("{times} times"),
+            };
+            let _ = writeln!(text, "switch: restarted {times}, the last time {outage} ms without forwarding");
         }
         None => text.push_str("switch: runs since the start\n"),
     }
@@ -233,9 +233,6 @@ pub fn show_info(info: &Info) -> String {
     };
     if switch.unconnected != 0 {
         let _ = writeln!(text, "{} bridges have no controller connected", switch.unconnected);
-    }
-    if switch.punts_dropped != 0 {
-        let _ = writeln!(text, "{} packets found the controller behind", switch.punts_dropped);
     }
     if switch.mismatches != 0 {
         let _ = writeln!(text, "{} cached answers were wrong; please report this", switch.mismatches);

@@ -87,8 +87,7 @@ fn start(launch: Launch, starter: &Channel) -> Result<Arc<Lab>, String> {
     if launch.controller == Controller::BuiltIn {
         keep_controller(&launch, &reaper);
     }
-    let fate = Arc::new(Fate::default());
-    let wanted = Wanted { bridges: switch_child::bridges(&launch), ports };
+    let fate = Arc::new(Fate::new(Wanted { bridges: switch_child::bridges(&launch), ports }));
     let (tell, told) = mpsc::channel();
     let (kept, reap, fared) = (launch.clone(), reaper.clone(), fate.clone());
     let warnings = starter.try_clone().map_err(|e| e.to_string())?;
@@ -97,7 +96,7 @@ fn start(launch: Launch, starter: &Channel) -> Result<Arc<Lab>, String> {
             eprintln!("{text}");
             let _ = warnings.send(&Progress::Warning(text), &[]);
         };
-        switch_child::keep(&kept, &wanted, &reap, &fared, warn, |outcome| {
+        switch_child::keep(&kept, &reap, &fared, warn, |outcome| {
             let _ = tell.send(outcome);
         });
     });
@@ -219,7 +218,8 @@ fn make_host(
             Attachment::Veth(interface) => (PortKind::Packet { interface }, None),
             Attachment::Dummy => (PortKind::Dummy, None),
         };
-        let port = PortConfig { name: far.interface(), ofport: far.port, kind, removed: false };
+        let port =
+            PortConfig { name: far.interface(), ofport: far.port, kind, link_down: false, removed: false };
         ports.push((far.node.clone(), port, tap));
     }
     Ok((instance, ports))
@@ -238,7 +238,13 @@ fn patches(launch: &Launch) -> Vec<Port> {
         .flat_map(|l| [(&l.a, &l.b), (&l.b, &l.a)])
         .map(|(near, far)| {
             let kind = PortKind::Patch { peer_bridge: far.node.clone(), peer_port: far.interface() };
-            let port = PortConfig { name: near.interface(), ofport: near.port, kind, removed: false };
+            let port = PortConfig {
+                name: near.interface(),
+                ofport: near.port,
+                kind,
+                link_down: false,
+                removed: false,
+            };
             (near.node.clone(), port, None)
         })
         .collect()

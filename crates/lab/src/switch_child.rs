@@ -7,12 +7,13 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use heddle_instance::sys;
 use heddle_switch::config::{
-    BridgeConfig, FailMode, FromSwitch, MAX_DATAGRAM, MAX_DESCRIPTORS, PortConfig, PortKind, Status, ToSwitch,
+    BridgeConfig, FailMode, FromSwitch, LinkConfig, MAX_DATAGRAM, MAX_DESCRIPTORS, PortConfig, PortKind,
+    Status, ToSwitch,
 };
 use nix::sys::signal::{Signal, kill};
 use nix::sys::socket::{
@@ -56,19 +57,43 @@ pub(crate) struct Fate {
     pub(crate) restarts: AtomicU32,
     pub(crate) outage_ms: AtomicU64,
     pub(crate) stopping: AtomicBool,
+    wanted: Mutex<Wanted>,
     /// The socket of the switch that runs and is configured.
     socket: Mutex<Option<OwnedFd>>,
 }
 
 impl Fate {
-    /// How the switch says that it fares.
-    pub(crate) fn status(&self) -> Result<Status, String> {
+    /// A switch that does not run yet.
+    pub(crate) fn new(wanted: Wanted) -> Self {
+        Self { wanted: Mutex::new(wanted), ..Self::default() }
+    }
+
+    fn wanted(&self) -> MutexGuard<'_, Wanted> {
+        self.wanted.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn ask(&self, message: &ToSwitch) -> Result<FromSwitch, String> {
         let socket = self.socket.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(socket) = &*socket else { return Err("the switch is being restarted".into()) };
-        match tell(socket, &ToSwitch::Status, &[]) {
-            Ok(FromSwitch::Status { status }) => Ok(status),
-            Ok(other) => Err(format!("the switch gave an answer to another question: {other:?}")),
-            Err(error) => Err(format!("the switch does not answer: {error}")),
+        tell(socket, message, &[]).map_err(|error| format!("the switch does not answer: {error}"))
+    }
+
+    /// Puts cables in or out; a switch that is started later finds them so.
+    pub(crate) fn set_links(&self, links: Vec<LinkConfig>) -> Result<(), String> {
+        for (bridge, port, _) in &mut self.wanted().ports {
+            let same = |link: &&LinkConfig| link.bridge == *bridge && link.ofport == port.ofport;
+            if let Some(link) = links.iter().find(same) {
+                port.link_down = link.down;
+            }
+        }
+        self.ask(&ToSwitch::Links { links }).map(|_| ())
+    }
+
+    /// How the switch says that it fares.
+    pub(crate) fn status(&self) -> Result<Status, String> {
+        match self.ask(&ToSwitch::Status)? {
+            FromSwitch::Status { status } => Ok(status),
+            other => Err(format!("the switch gave an answer to another question: {other:?}")),
         }
     }
 
@@ -101,7 +126,6 @@ pub(crate) fn bridges(launch: &Launch) -> Vec<BridgeConfig> {
 /// Keeps a switch running until told to stop; `first` learns how the first start went.
 pub(crate) fn keep(
     launch: &Launch,
-    wanted: &Wanted,
     reaper: &Reaper,
     fate: &Arc<Fate>,
     warn: impl Fn(String),
@@ -113,7 +137,7 @@ pub(crate) fn keep(
     while !fate.stopping.load(Ordering::Relaxed) {
         let begun = Instant::now();
         let outcome = start(launch, reaper).and_then(|(pid, socket)| {
-            let told = configure(&socket, wanted);
+            let told = configure(&socket, &fate.wanted());
             if told.is_err() {
                 let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
                 reaper.wait(pid);

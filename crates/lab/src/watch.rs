@@ -3,6 +3,7 @@
 //! it relays the switches' connections to a remote controller: the lab has a network of its own, from which
 //! the machine's is out of reach, but the file system is shared.
 
+use std::fs::File;
 use std::io;
 use std::net::{Shutdown, TcpStream};
 use std::os::fd::AsFd;
@@ -22,12 +23,17 @@ const MAX_RELAYED: usize = 4096;
 /// The descriptor is missing or the relay's socket cannot be made.
 pub fn run(run_directory: &Path, remote_controller: Option<String>) -> io::Result<()> {
     let supervisor = sys::inherited_descriptor(3)?;
+    let directory = File::open(run_directory)?;
     if let Some(address) = remote_controller {
         let listener = UnixListener::bind(run_directory.join("remote-controller.sock"))?;
         std::thread::spawn(move || relay(&listener, &address));
     }
     let mut wanted = [PollFd::new(supervisor.as_fd(), PollFlags::POLLIN)];
     while poll(&mut wanted, PollTimeout::NONE) == Err(nix::errno::Errno::EINTR) {}
+    // Whoever has the lock by now has claimed the directory for a new lab of this name.
+    if directory.try_lock().is_err() {
+        return Ok(());
+    }
     match std::fs::remove_dir_all(run_directory) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => Ok(()),

@@ -33,6 +33,13 @@ struct Shared {
     tx: TxRegistry,
 }
 
+impl Shared {
+    /// Whether frames pass, either way.
+    fn is_up(&self) -> bool {
+        self.admin_up.load(Ordering::Relaxed) && self.carrier.load(Ordering::Relaxed)
+    }
+}
+
 /// A device in memory. Made up and with carrier; see [`Dummy::handle`].
 pub struct Dummy {
     name: String,
@@ -108,8 +115,7 @@ impl DummyHandle {
     pub fn inject(&self, packet: Packet) -> bool {
         let shared = &*self.0;
         let mut arriving = lock(&shared.arriving);
-        let up = shared.admin_up.load(Ordering::Relaxed) && shared.carrier.load(Ordering::Relaxed);
-        if !up || arriving.len() >= QUEUE_LIMIT {
+        if !shared.is_up() || arriving.len() >= QUEUE_LIMIT {
             shared.wire.dropped(packet.wire_packets());
             return false;
         }
@@ -247,7 +253,7 @@ struct DummyTx {
 impl TxQueue for DummyTx {
     fn send(&mut self, pool: &mut PacketPool, batch: &mut Vec<Packet>) {
         let mut sent = lock(&self.shared.sent);
-        let up = self.shared.admin_up.load(Ordering::Relaxed);
+        let up = self.shared.is_up();
         for packet in batch.drain(..) {
             if up && sent.len() < QUEUE_LIMIT {
                 let (packets, bytes) = wire_sums(std::slice::from_ref(&packet));
@@ -329,6 +335,13 @@ mod tests {
         queue.send(&mut pool, &mut vec![frame(0)]);
         let statistics = dummy.statistics();
         assert_eq!((statistics.rx_dropped, statistics.tx_dropped), (905, 905));
+        dummy.set_admin_up(true).unwrap();
+        handle.set_carrier(false);
+        assert!(!handle.inject(frame(0)));
+        queue.send(&mut pool, &mut vec![frame(0)]);
+        let statistics = dummy.statistics();
+        assert_eq!((statistics.rx_dropped, statistics.tx_dropped), (906, 906));
+        assert!(handle.sent().is_empty());
     }
 
     #[test]

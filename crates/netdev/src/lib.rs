@@ -12,6 +12,7 @@
 mod counters;
 pub mod dummy;
 pub mod memory;
+pub mod packet;
 pub mod patch;
 pub mod pool;
 mod sys;
@@ -23,6 +24,7 @@ use heddle_wire::packet::{Checksum, GsoType, Offload, Packet};
 
 pub use dummy::{Dummy, DummyHandle};
 pub use memory::{Memory, Order};
+pub use packet::PacketDevice;
 pub use patch::Patch;
 pub use pool::PacketPool;
 pub use tap::Tap;

@@ -8,12 +8,17 @@ use std::os::fd::RawFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use heddle_wire::packet::Packet;
+use heddle_wire::packet::{Offload, Packet};
 
 use crate::counters::{RxCounters, TxCounters, TxRegistry, wire_sums};
 use crate::dummy::system;
 use crate::sys::event::Event;
 use crate::{LinkState, Netdev, NetdevError, Offloads, PacketPool, RxQueue, Statistics, TxQueue};
+
+/// Bytes of a cache line.
+const LINE: usize = 64;
+/// Frames whose copying is under way together.
+const GROUP: usize = 32;
 
 /// In which order a generator hands out its templates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,8 +48,54 @@ pub struct Memory {
 
 #[derive(Clone)]
 struct Generator {
-    templates: Arc<[Packet]>,
+    templates: Arc<Templates>,
     order: Order,
+}
+
+/// Frames one behind the other, each at the start of a cache line: a generator of many flows should cost the memory
+/// traffic of its frames and no more.
+struct Templates {
+    bytes: Box<[u8]>,
+    /// Where each is; the first alone where all are alike and follow each other at this distance.
+    places: Box<[Template]>,
+    stride: Option<usize>,
+    count: usize,
+}
+
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+struct Template {
+    at: usize,
+    len: u32,
+    offload: Offload,
+}
+
+impl Templates {
+    fn new(packets: &[Packet]) -> Self {
+        let room: usize = packets.iter().map(|packet| packet.len().next_multiple_of(LINE)).sum();
+        let mut bytes = vec![0; room + LINE].into_boxed_slice();
+        let skipped = bytes.as_ptr().align_offset(LINE);
+        let mut at = if skipped < LINE { skipped } else { 0 };
+        let mut place = |packet: &Packet| {
+            let template = Template { at, len: packet.len() as u32, offload: packet.offload };
+            bytes[at..at + packet.len()].copy_from_slice(packet.data());
+            at += packet.len().next_multiple_of(LINE);
+            template
+        };
+        let mut places: Vec<Template> = packets.iter().map(&mut place).collect();
+        let first = places.first().copied().unwrap_or_default();
+        let alike = places.iter().all(|other| *other == Template { at: other.at, ..first });
+        places.truncate(if alike { 1 } else { packets.len() });
+        let stride = alike.then(|| (first.len as usize).next_multiple_of(LINE));
+        Self { bytes, places: places.into(), stride, count: packets.len() }
+    }
+
+    #[inline(always)]
+    fn template(&self, index: usize) -> Template {
+        match self.stride {
+            Some(stride) => Template { at: self.places[0].at + index * stride, ..self.places[0] },
+            None => self.places[index],
+        }
+    }
 }
 
 impl Memory {
@@ -62,7 +113,8 @@ impl Memory {
             let reason = "a generator needs at least one template".to_owned();
             return Err(NetdevError::Invalid { device: name.to_owned(), reason });
         }
-        let memory = Self::new(name, Some(Generator { templates: templates.into(), order }))?;
+        let memory =
+            Self::new(name, Some(Generator { templates: Arc::new(Templates::new(&templates)), order }))?;
         memory.allow(count);
         Ok(memory)
     }
@@ -163,7 +215,7 @@ struct GeneratorRx {
 impl GeneratorRx {
     #[inline]
     fn choose(&mut self) -> usize {
-        let count = self.generator.templates.len();
+        let count = self.generator.templates.count;
         if let Order::Random(_) = self.generator.order {
             // SplitMix64, whose high bits scaled by `count` give an even choice without a division.
             self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
@@ -176,6 +228,26 @@ impl GeneratorRx {
         let chosen = self.next;
         self.next = if chosen + 1 == count { 0 } else { chosen + 1 };
         chosen
+    }
+
+    /// Hands out `count` frames, at most [`GROUP`], for which the pool has room. All are chosen and touched before any is
+    /// copied, so that the memory is asked for one frame while another is waited for.
+    fn hand_out(&mut self, pool: &mut PacketPool, batch: &mut Vec<Packet>, count: usize) {
+        let mut chosen = [Template::default(); GROUP];
+        for template in &mut chosen[..count] {
+            let index = self.choose();
+            *template = self.generator.templates.template(index);
+        }
+        let bytes = &self.generator.templates.bytes;
+        let touched =
+            chosen[..count].iter().fold(0, |sum, template| sum ^ bytes.get(template.at).unwrap_or(&0));
+        std::hint::black_box(touched);
+        for template in &chosen[..count] {
+            let Some(mut packet) = pool.take() else { return };
+            packet.fill(&self.generator.templates.bytes[template.at..template.at + template.len as usize]);
+            packet.offload = template.offload;
+            batch.push(packet);
+        }
     }
 
     /// Lets the poll thread sleep, unless frames were allowed meanwhile.
@@ -200,11 +272,11 @@ impl RxQueue for GeneratorRx {
             self.rest();
             return 0;
         }
-        for _ in 0..left.min(max as u64) {
-            let Some(mut packet) = pool.take() else { break };
-            let chosen = self.choose();
-            packet.copy_from(&self.generator.templates[chosen]);
-            batch.push(packet);
+        let mut wanted = (left.min(max as u64) as usize).min(pool.available());
+        while wanted != 0 {
+            let group = wanted.min(GROUP);
+            self.hand_out(pool, batch, group);
+            wanted -= group;
         }
         self.handed += (batch.len() - before) as u64;
         self.shared.rx.received(&batch[before..]);

@@ -30,6 +30,29 @@ pub struct PacketIn {
     pub data: Vec<u8>,
 }
 
+/// Packets for the controllers that a bridge hands over in a second, and at once. A loop between switches that a
+/// controller floods would otherwise keep both busy for ever.
+const PUNTS_A_SECOND: u64 = 1_000;
+const PUNTS_AT_ONCE: u64 = 1_000;
+
+/// A bound on how often something happens (the generic cell rate algorithm): when the next one would be due at an even
+/// pace, in microseconds of the datapath's clock.
+#[derive(Default)]
+struct Pace(AtomicU64);
+
+impl Pace {
+    /// Whether one more may happen now.
+    fn allows(&self, now_ms: u64) -> bool {
+        let now = now_ms * 1000;
+        let next = |due: u64| {
+            let due = due.max(now);
+            let early = due - now < PUNTS_AT_ONCE * 1_000_000 / PUNTS_A_SECOND;
+            early.then_some(due + 1_000_000 / PUNTS_A_SECOND)
+        };
+        self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next).is_ok()
+    }
+}
+
 /// Takes packets for the controllers, and says whether there was room. It never blocks.
 pub type Sink = Box<dyn Fn(PacketIn) -> bool + Send + Sync>;
 
@@ -48,6 +71,11 @@ pub struct Bridge {
     punted: Sink,
     /// Packets that found the way to the controllers full.
     pub punts_dropped: AtomicU64,
+    /// Packets for the controllers above what a bridge hands over in a second.
+    pub punts_limited: AtomicU64,
+    pace: Pace,
+    /// No flow's time is up before this, in milliseconds of the datapath's clock.
+    pub(crate) next_expiry_ms: AtomicU64,
     change: Arc<AtomicU64>,
 }
 
@@ -76,6 +104,15 @@ impl Bridge {
     /// Says that something which decisions may depend on has changed.
     pub fn touch(&self) {
         self.change.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// Whether a packet may go to the controllers now; counted where not.
+    pub fn may_punt(&self, now_ms: u64) -> bool {
+        let may = self.pace.allows(now_ms);
+        if !may {
+            self.punts_limited.fetch_add(1, Ordering::Relaxed);
+        }
+        may
     }
 
     /// Hands a packet to the controllers; dropped and counted when they are behind.
@@ -137,6 +174,9 @@ impl Network {
             tables: Box::new(std::array::from_fn(|_| TableCounters::default())),
             punted,
             punts_dropped: AtomicU64::new(0),
+            punts_limited: AtomicU64::new(0),
+            pace: Pace::default(),
+            next_expiry_ms: AtomicU64::new(u64::MAX),
             change: Arc::clone(&self.change),
         });
         bridges.insert(name.to_owned(), Arc::clone(&bridge));
@@ -198,5 +238,19 @@ impl Network {
     /// Where a datapath port is attached.
     pub fn place(&self, datapath_port: u32) -> Option<Place> {
         self.places.load().get(&datapath_port).cloned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn punts_keep_a_pace() {
+        let pace = Pace::default();
+        let allowed = |now_ms: u64, tries: u64| (0..tries).filter(|_| pace.allows(now_ms)).count() as u64;
+        assert_eq!(allowed(5, PUNTS_AT_ONCE * 2), PUNTS_AT_ONCE);
+        assert_eq!(allowed(5 + 100, PUNTS_AT_ONCE), PUNTS_A_SECOND / 10);
+        assert_eq!(allowed(5 + 60_000, PUNTS_AT_ONCE * 2), PUNTS_AT_ONCE);
     }
 }

@@ -31,11 +31,17 @@ pub struct Entry {
 pub struct Fdb {
     entries: Mutex<HashMap<(u16, u64), Arc<Entry>>>,
     changes: Box<[AtomicU64]>,
+    /// No address is too old before this.
+    next_expiry_ms: AtomicU64,
 }
 
 impl Default for Fdb {
     fn default() -> Self {
-        Self { entries: Mutex::default(), changes: (0..BUCKETS).map(|_| AtomicU64::new(0)).collect() }
+        Self {
+            entries: Mutex::default(),
+            changes: (0..BUCKETS).map(|_| AtomicU64::new(0)).collect(),
+            next_expiry_ms: AtomicU64::new(0),
+        }
     }
 }
 
@@ -84,11 +90,24 @@ impl Fdb {
 
     /// Forgets addresses that were not seen for [`AGING_MS`]; whether there were any.
     pub fn expire(&self, now_ms: u64) -> bool {
-        self.forget(|entry| entry.used_ms.load(Ordering::Relaxed) + AGING_MS <= now_ms)
+        if now_ms < self.next_expiry_ms.load(Ordering::Relaxed) {
+            return false;
+        }
+        // What is learned from now on is young for as long.
+        let mut next = now_ms + AGING_MS;
+        let any = self.forget(|entry| {
+            let old_ms = entry.used_ms.load(Ordering::Relaxed) + AGING_MS;
+            if old_ms > now_ms {
+                next = next.min(old_ms);
+            }
+            old_ms <= now_ms
+        });
+        self.next_expiry_ms.store(next, Ordering::Relaxed);
+        any
     }
 
     /// Forgets what `gone` says; whether there was any.
-    pub fn forget(&self, gone: impl Fn(&Entry) -> bool) -> bool {
+    pub fn forget(&self, mut gone: impl FnMut(&Entry) -> bool) -> bool {
         let mut any = false;
         self.lock().retain(|&(vlan, mac), entry| {
             let goes = gone(entry);

@@ -44,13 +44,29 @@ impl Bridge {
             }
             Command::Delete | Command::DeleteStrict => Ok(delete(snapshot, changes, flow_mod)),
         })
+        .inspect(|_| {
+            // After publication, so that a look at the flows which starts now sees this one.
+            let timeouts =
+                [flow_mod.idle_timeout, flow_mod.hard_timeout].into_iter().filter(|&time| time != 0);
+            if let Some(first) = timeouts.min() {
+                self.next_expiry_ms.fetch_min(now_ms + u64::from(first) * 1000, Ordering::AcqRel);
+            }
+        })
     }
 
-    /// Removes flows whose time is up; counters must have been credited before.
+    /// Whether a flow's time may be up: before this, [`Bridge::expire`] finds none. Costs nothing.
+    pub fn expiry_due(&self, now_ms: u64) -> bool {
+        self.next_expiry_ms.load(Ordering::Acquire) <= now_ms
+    }
+
+    /// Removes flows whose time is up; counters must have been credited before. Looks at every flow.
     pub fn expire(&self, now_ms: u64) -> Vec<(Arc<Flow>, Gone)> {
-        let snapshot = self.snapshot();
-        let gone: Vec<_> =
-            snapshot.flows().into_iter().filter_map(|flow| Some((gone(&flow, now_ms)?, flow))).collect();
+        self.next_expiry_ms.store(u64::MAX, Ordering::Release);
+        let flows = self.snapshot().flows();
+        let next =
+            flows.iter().filter(|flow| gone(flow, now_ms).is_none()).filter_map(|flow| deadline(flow)).min();
+        self.next_expiry_ms.fetch_min(next.unwrap_or(u64::MAX), Ordering::AcqRel);
+        let gone: Vec<_> = flows.into_iter().filter_map(|flow| Some((gone(&flow, now_ms)?, flow))).collect();
         if gone.is_empty() {
             return Vec::new();
         }
@@ -64,13 +80,21 @@ impl Bridge {
     }
 }
 
-fn gone(flow: &Flow, now_ms: u64) -> Option<Gone> {
-    let past = |since: u64, timeout: u16| timeout != 0 && now_ms >= since + u64::from(timeout) * 1000;
-    if past(flow.created_ms, flow.hard_timeout) {
-        return Some(Gone::Hard);
-    }
+/// When a flow goes by its hard timeout, and when by its idle one if no packet comes.
+fn deadlines(flow: &Flow) -> [Option<u64>; 2] {
+    let end = |since: u64, timeout: u16| (timeout != 0).then(|| since + u64::from(timeout) * 1000);
     let used = flow.stats.used_ms.load(Ordering::Relaxed).max(flow.created_ms);
-    past(used, flow.idle_timeout).then_some(Gone::Idle)
+    [end(flow.created_ms, flow.hard_timeout), end(used, flow.idle_timeout)]
+}
+
+fn deadline(flow: &Flow) -> Option<u64> {
+    deadlines(flow).into_iter().flatten().min()
+}
+
+fn gone(flow: &Flow, now_ms: u64) -> Option<Gone> {
+    let past = |deadline: Option<u64>| deadline.is_some_and(|deadline| deadline <= now_ms);
+    let [hard, idle] = deadlines(flow);
+    past(hard).then_some(Gone::Hard).or_else(|| past(idle).then_some(Gone::Idle))
 }
 
 /// What the controllers are told of a flow that has gone.

@@ -83,6 +83,8 @@ pub struct Port {
     pub attachment: Attachment,
     /// What a controller has set of it ([`heddle_openflow::port::config`]).
     pub config: u32,
+    /// Whether its cable is out: nothing passes.
+    pub link_down: bool,
     /// Counters of a port without a device.
     pub counters: Arc<PortCounters>,
 }
@@ -127,7 +129,8 @@ pub struct Snapshot {
     tables: HashTrieMapSync<u8, Arc<Classifier<Flow>>>,
     /// Ports by number.
     pub ports: HashTrieMapSync<u32, Arc<Port>>,
-    /// Whether packets that no flow of table 0 takes are switched as by a learning switch.
+    /// Whether the bridge has lost its controllers and forwards as a learning switch, whatever its flows say (Open
+    /// vSwitch's fail-open).
     pub standalone: bool,
     /// How fragments are handled.
     pub fragments: Fragments,

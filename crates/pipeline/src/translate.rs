@@ -55,6 +55,8 @@ pub struct Translation<'a> {
     /// What the packet's headers are, after the actions gathered so far.
     base: FlowKey,
     written: FlowMask,
+    /// What was written since the last commit.
+    uncommitted: FlowMask,
     mask: FlowMask,
     actions: Vec<Act>,
     kept: Kept,
@@ -151,6 +153,7 @@ impl<'a> Translation<'a> {
             key: entered,
             base: entered,
             written: FlowMask::default(),
+            uncommitted: FlowMask::default(),
             mask: FlowMask::default(),
             actions: Vec::new(),
             kept: Kept::default(),
@@ -203,8 +206,15 @@ impl<'a> Translation<'a> {
         let name = self.stay.bridge.name.clone();
         self.explain(|| format!("bridge(\"{name}\")\n{}", "-".repeat(name.len() + 10)));
         self.depend();
-        if self.config_of(self.stay.in_port) & (port::config::DOWN | port::config::NO_RECV) != 0 {
+        let is_out = |port: &Arc<Port>| port.link_down;
+        if self.config_of(self.stay.in_port) & (port::config::DOWN | port::config::NO_RECV) != 0
+            || self.stay.snapshot.ports.get(&self.stay.in_port).is_some_and(is_out)
+        {
             return self.drop_because("port does not receive");
+        }
+        if self.stay.snapshot.standalone {
+            self.explain(|| " The bridge's controllers are gone: it forwards by itself\n    NORMAL".into());
+            return self.normal();
         }
         self.enter_table(0);
         self.end_of_pipeline();
@@ -305,10 +315,6 @@ impl<'a> Translation<'a> {
         self.stay.table = table;
         match found {
             Some(flow) => self.run_flow(&flow),
-            None if table == 0 && snapshot.standalone => {
-                self.explain(|| " 0. No match, bridge is standalone\n    NORMAL".into());
-                self.normal();
-            }
             None => {
                 self.explain(|| format!("{table:2}. No match."));
                 self.drop_because("no matching flow");
@@ -430,8 +436,13 @@ impl<'a> Translation<'a> {
     }
 
     fn write(&mut self, field: Field, value: u128, mask: u128) {
+        if matches!(field, Field::VlanTci | Field::VlanVid | Field::VlanPcp) {
+            // Whether a tag is changed or pushed depends on there being one.
+            self.look_at(Field::VlanTci);
+        }
         self.key.set_masked(field, value, mask);
         self.written.add_bits(field, mask);
+        self.uncommitted.add_bits(field, mask);
     }
 
     fn set_field(&mut self, field: Field, value: u128, mask: u128) {
@@ -594,7 +605,7 @@ impl<'a> Translation<'a> {
         let Some(port) = self.stay.snapshot.ports.get(&number).cloned() else {
             return self.drop_because("no such port");
         };
-        if port.config & (port::config::DOWN | port::config::NO_FWD) != 0 {
+        if port.link_down || port.config & (port::config::DOWN | port::config::NO_FWD) != 0 {
             return self.drop_because("port does not forward");
         }
         if self.actions.len() >= MAX_OUTPUTS {
@@ -645,6 +656,7 @@ impl<'a> Translation<'a> {
         self.stay = here;
         self.halted = false;
         (self.key, self.base, self.written) = (key, base, written);
+        self.uncommitted = FlowMask::default();
         let changes = |action: &Act| !matches!(action, Act::Output(_) | Act::Punt { .. } | Act::Clone(_));
         if self.actions[start..].iter().any(changes) {
             let inner = self.actions.split_off(start);
@@ -689,11 +701,12 @@ impl<'a> Translation<'a> {
 
     fn learn(&mut self, vlan: u16, mac: u64) {
         let bridge = Arc::clone(&self.stay.bridge);
-        if self.effects {
-            match bridge.fdb.learn(vlan, mac, self.stay.in_port, self.now_ms) {
-                Some((_, true)) => bridge.touch(),
-                Some((entry, false)) => self.kept.credits.push(Credit::Address(entry)),
-                None => {}
+        if self.effects
+            && let Some((entry, is_news)) = bridge.fdb.learn(vlan, mac, self.stay.in_port, self.now_ms)
+        {
+            self.kept.credits.push(Credit::Address(entry));
+            if is_news {
+                bridge.touch();
             }
         }
         self.depend_on_address(vlan, mac);
@@ -728,23 +741,26 @@ impl<'a> Translation<'a> {
         }
     }
 
-    /// Writes out the header changes gathered since the last commit.
+    /// Writes out the header changes gathered since the last commit, also those that leave this packet as it is: another
+    /// packet of the megaflow may have another value there.
     fn commit(&mut self) {
         for &field in COMMITTED {
             let (old, new) = (self.base.get(field), self.key.get(field));
-            let changed = old ^ new;
-            if changed == 0 || !field.spec().prerequisite.holds(&self.key, None) {
+            let mask = self.uncommitted.get(field) | old ^ new;
+            if mask == 0 || !field.spec().prerequisite.holds(&self.key, None) {
                 continue;
             }
             if field == Field::VlanTci && old == 0 {
-                let tci = new as u16 & !VLAN_PRESENT;
-                self.actions.push(Act::PushVlan { tpid: ethertype::VLAN, tci });
+                if new != 0 {
+                    let tci = new as u16 & !VLAN_PRESENT;
+                    self.actions.push(Act::PushVlan { tpid: ethertype::VLAN, tci });
+                }
             } else {
-                let mask = self.written.get(field) | changed;
                 self.actions.push(Act::Set { field, value: new & mask, mask });
             }
         }
         self.base = self.key;
+        self.uncommitted = FlowMask::default();
     }
 }
 
@@ -840,9 +856,11 @@ impl Translator for Pipeline {
         Translation::run(&self.network, key, now_ms, effects)
     }
 
-    fn punt(&mut self, id: u32, _: &FlowKey, packet: &Packet, max_len: u16, _: u64) {
+    fn punt(&mut self, id: u32, _: &FlowKey, packet: &Packet, max_len: u16, now_ms: u64) {
         let Some(punt) = self.network.punts.value(id) else { return };
-        let Some(bridge) = self.network.bridge(&punt.bridge) else { return };
+        let Some(bridge) = self.network.bridge(&punt.bridge).filter(|bridge| bridge.may_punt(now_ms)) else {
+            return;
+        };
         let mut whole = packet.clone();
         heddle_wire::checksum::finish_partial(&mut whole);
         let length = whole.len().min(usize::from(max_len));

@@ -20,6 +20,11 @@ pub enum ToSwitch {
         /// Each bridge with all of its ports that this message adds or removes.
         bridges: Vec<BridgeConfig>,
     },
+    /// Puts cables of ports in or out.
+    Links {
+        /// The ports' ends of the cables.
+        links: Vec<LinkConfig>,
+    },
     /// Asks how the bridges fare.
     Status,
     /// Asks for a clean exit.
@@ -55,9 +60,23 @@ pub struct PortConfig {
     pub ofport: u32,
     /// What stands behind it.
     pub kind: PortKind,
+    /// The cable is out: nothing passes, and both ends see it.
+    #[serde(default)]
+    pub link_down: bool,
     /// Remove the port.
     #[serde(default)]
     pub removed: bool,
+}
+
+/// A port's end of a cable.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LinkConfig {
+    /// The bridge.
+    pub bridge: String,
+    /// The port's number there.
+    pub ofport: u32,
+    /// Whether the cable is out.
+    pub down: bool,
 }
 
 /// What stands behind a port.
@@ -131,8 +150,6 @@ pub struct Status {
     pub without_flows: u32,
     /// Packets dropped since the start, by reason, in the order of their number.
     pub drops: Vec<(String, u64)>,
-    /// Packets that controllers were too slow to take.
-    pub punts_dropped: u64,
     /// Cached answers that were found wrong.
     pub mismatches: u64,
 }

@@ -20,7 +20,7 @@ use heddle_pipeline::table::Fragments;
 
 pub use self::control::Control;
 pub(crate) use self::statistics::port_description;
-use crate::switch::{Event, ManagedBridge};
+use crate::bridge::{Event, ManagedBridge};
 
 /// Bytes of a packet that a controller gets until it says otherwise.
 const MISS_SEND_LEN: u16 = 128;
@@ -32,8 +32,6 @@ const ASYNC_KNOWN: [u32; 6] = [0x7, 0x7, 0x7, 0x7, 0xf, 0xf];
 const CAPABILITIES: u32 = 0x7;
 /// Reason of a packet-in: the TTL is spent.
 const INVALID_TTL: u8 = 2;
-/// Reason of a port-status: the port has changed.
-const PORT_MODIFIED: u8 = 2;
 
 /// One connection, from its first byte.
 pub struct Connection {
@@ -303,18 +301,9 @@ fn set_port(port_mod: &PortMod, bridge: &ManagedBridge) -> Result<Option<Body>, 
         && let Some(netdev) = bridge.netdev(port_mod.number)
     {
         // A device that cannot be switched is cut off all the same: the pipeline neither takes from it nor gives to it.
-        let _ = netdev.set_admin_up(config & port::config::DOWN == 0);
+        let _ = netdev.set_admin_up(!old.link_down && config & port::config::DOWN == 0);
     }
-    let changed = bridge.bridge.publish(|snapshot, changes| {
-        let mut port = (**snapshot.ports.get(&port_mod.number)?).clone();
-        port.config = config;
-        snapshot.ports.insert_mut(port_mod.number, Arc::new(port.clone()));
-        changes.everything();
-        Some(port)
-    });
-    if let Some(port) = changed {
-        bridge.tell(Event::PortStatus(PORT_MODIFIED, Box::new(port_description(&port, bridge))));
-    }
+    bridge.change_port(port_mod.number, |port| port.config = config);
     Ok(None)
 }
 

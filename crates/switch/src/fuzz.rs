@@ -56,6 +56,7 @@ pub fn switch() -> Switch {
         name: format!("p{ofport}"),
         ofport,
         kind: PortKind::Dummy,
+        link_down: false,
         removed: false,
     };
     let bridge = BridgeConfig {

@@ -1,9 +1,10 @@
 //! Bridges: configuration to pipeline and datapath, OpenFlow connections.
 //!
-//! [`switch::Switch`] applies a [`config`]; [`connection`] is the OpenFlow agent without I/O; [`server`] carries its bytes over
-//! sockets in an async runtime. The data plane runs on its own thread and is never waited for by a packet.
+//! [`switch::Switch`] applies a [`config`] to [`bridge`]s; [`connection`] is the OpenFlow agent without I/O; [`server`] carries its bytes over
+//! sockets ([`stream`]) in an async runtime, and [`unixctl`] answers operators there. The data plane runs on its own thread and is never waited for by a packet.
 #![forbid(unsafe_code)]
 
+pub mod bridge;
 pub mod config;
 pub mod connection;
 #[doc(hidden)]
@@ -11,5 +12,6 @@ pub mod fuzz;
 pub mod server;
 pub mod stream;
 pub mod switch;
+pub mod unixctl;
 
 pub use switch::{Switch, SwitchError};

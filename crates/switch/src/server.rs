@@ -8,7 +8,7 @@
 use std::collections::HashMap;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -18,9 +18,10 @@ use tokio::time::{Instant, timeout};
 
 use heddle_openflow::{Body, Message};
 
+use crate::bridge::ManagedBridge;
 use crate::connection::Connection;
 use crate::stream::{Listener, Place, Stream, Target};
-use crate::switch::ManagedBridge;
+use crate::unixctl;
 
 /// Connections that a bridge serves at a time.
 const MAX_CONNECTIONS: usize = 64;
@@ -40,17 +41,48 @@ struct Served {
     calls: HashMap<Target, JoinSet<()>>,
 }
 
-/// The sockets of all bridges of a switch. Lives within an async runtime.
+/// The bridges that are served, as the tasks see them.
+pub(crate) type Bridges = Arc<Mutex<Vec<Arc<ManagedBridge>>>>;
+
+/// The socket of operators, in the run directory.
+pub const CONTROL_SOCKET: &str = "switch.ctl";
+
+/// The sockets of all bridges of a switch, and what brings time to them. Lives within an async runtime.
 pub struct Server {
     run_directory: PathBuf,
     served: HashMap<String, Served>,
+    bridges: Bridges,
+    tasks: JoinSet<()>,
+}
+
+async fn tick(bridges: Bridges) {
+    let mut ticks = tokio::time::interval(EXPIRE_EVERY);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        let bridges = bridges.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        bridges.iter().for_each(|bridge| bridge.expire());
+    }
 }
 
 impl Server {
-    /// Serves nothing yet.
+    /// Serves nothing yet. To be called within the runtime.
     #[must_use]
     pub fn new(run_directory: &Path) -> Self {
-        Self { run_directory: run_directory.to_owned(), served: HashMap::new() }
+        let bridges = Bridges::default();
+        let mut tasks = JoinSet::new();
+        tasks.spawn(tick(Arc::clone(&bridges)));
+        Self { run_directory: run_directory.to_owned(), served: HashMap::new(), bridges, tasks }
+    }
+
+    /// Opens the socket of operators.
+    ///
+    /// # Errors
+    /// It cannot be made, or is another's.
+    pub async fn open_control(&mut self) -> io::Result<()> {
+        let listener = Listener::bind(&Place::Unix(self.run_directory.join(CONTROL_SOCKET))).await?;
+        self.tasks.spawn(unixctl::serve(listener, Arc::clone(&self.bridges)));
+        Ok(())
     }
 
     /// Makes what is served that of these bridges: new ones get their socket, others lose it, and controllers are
@@ -62,13 +94,14 @@ impl Server {
         let bridges: HashMap<&str, &Arc<ManagedBridge>> =
             bridges.map(|bridge| (bridge.bridge.name.as_str(), bridge)).collect();
         self.served.retain(|name, _| bridges.contains_key(name.as_str()));
+        *self.bridges.lock().unwrap_or_else(PoisonError::into_inner) =
+            bridges.values().map(|&bridge| Arc::clone(bridge)).collect();
         for (name, bridge) in bridges {
             if !self.served.contains_key(name) {
                 let place = Place::Unix(self.run_directory.join(format!("{name}.mgmt")));
                 let listener = Listener::bind(&place).await?;
                 let mut tasks = JoinSet::new();
                 tasks.spawn(accept(listener, Arc::clone(bridge)));
-                tasks.spawn(expire(Arc::clone(bridge)));
                 self.served.insert(name.to_owned(), Served { _tasks: tasks, calls: HashMap::new() });
             }
             let Some(served) = self.served.get_mut(name) else { continue };
@@ -83,14 +116,6 @@ impl Server {
             }
         }
         Ok(())
-    }
-}
-
-async fn expire(bridge: Arc<ManagedBridge>) {
-    let mut ticks = tokio::time::interval(EXPIRE_EVERY);
-    loop {
-        ticks.tick().await;
-        bridge.expire();
     }
 }
 

@@ -47,7 +47,7 @@ impl FromStr for Target {
                 Some(address) => Ok(Self::Tcp(address)),
                 None => refuse(format!("{name:?} is not tcp:IP[:PORT], such as tcp:127.0.0.1:6653")),
             },
-            Some(("unix", path)) if path.is_empty() => refuse("unix: names no socket".into()),
+            Some(("unix", "")) => refuse("unix: names no socket".into()),
             Some(("unix", path)) => Ok(Self::Unix(PathBuf::from(path))),
             Some(("ssl", _)) => refuse(format!("{name}: TLS is not there yet; use tcp: or unix:")),
             _ => refuse(format!("{name:?} is neither tcp:IP[:PORT] nor unix:PATH")),
@@ -115,7 +115,7 @@ impl FromStr for Place {
                     _ => refuse(format!("{name:?} is not ptcp:[PORT][:IP], such as ptcp:6653:127.0.0.1")),
                 }
             }
-            Some(("punix", path)) if path.is_empty() => refuse("punix: names no socket".into()),
+            Some(("punix", "")) => refuse("punix: names no socket".into()),
             Some(("punix", path)) => Ok(Self::Unix(PathBuf::from(path))),
             _ => refuse(format!("{name:?} is neither ptcp:[PORT][:IP] nor punix:PATH")),
         }

@@ -1,47 +1,16 @@
-//! The bridges of a process, over one datapath.
+//! The bridges of a process, over one datapath: what a configuration says becomes bridges, ports and devices.
 
 use std::collections::BTreeMap;
 use std::os::fd::{AsFd, OwnedFd};
-use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use heddle_datapath::{Clock, Datapath, Engine};
-use heddle_flow::{FlowKey, PacketKey};
-use heddle_netdev::{Dummy, DummyHandle, Netdev, NetdevError, Tap};
-use heddle_openflow::message::FlowRemoved;
-use heddle_openflow::multipart::PortStats;
-use heddle_openflow::{Action, FlowMod, OfError, PortDesc, port};
-use heddle_pipeline::consistency::Known;
-use heddle_pipeline::flow_mod::flow_removed;
-use heddle_pipeline::{Attachment, Bridge, Network, PacketIn, Pipeline, Place, Port, Translation};
-use heddle_wire::Packet;
-use tokio::sync::broadcast;
+use heddle_netdev::{Dummy, DummyHandle, Netdev, NetdevError, PacketDevice, Tap};
+use heddle_openflow::{Action, FlowMod, port};
+use heddle_pipeline::{Attachment, Network, Pipeline, Place, Port};
 
-use crate::config::{BridgeConfig, FailMode, PortConfig, PortKind, Status};
-use crate::connection::{Control, port_description};
-use crate::stream::Target;
-
-/// Events that wait for a slow connection; older ones are lost to it.
-const EVENTS: usize = 1024;
-/// Reasons of a port-status.
-const PORT_ADDED: u8 = 0;
-const PORT_DELETED: u8 = 1;
-/// Milliseconds without a controller after which a standalone bridge forwards by itself: three probes, as Open
-/// vSwitch has it.
-const FAIL_OPEN_MS: u64 = 15_000;
-/// Packets of controllers that may wait for the poll thread; whoever sends more waits for it.
-const PACKETS_OUT: u32 = 256;
-
-/// Something that controllers are told.
-#[derive(Clone, Debug)]
-pub enum Event {
-    /// A packet.
-    PacketIn(PacketIn),
-    /// A flow has gone.
-    FlowRemoved(Box<FlowRemoved>),
-    /// A port came (0), went (1) or changed (2).
-    PortStatus(u8, Box<PortDesc>),
-}
+use crate::bridge::{Device, Event, ManagedBridge, Wanted, events};
+use crate::config::{BridgeConfig, FailMode, LinkConfig, PortConfig, PortKind, Status};
 
 /// Why a configuration was refused.
 #[derive(Debug, thiserror::Error)]
@@ -64,203 +33,6 @@ pub enum SwitchError {
 
 fn invalid<T>(object: &str, reason: &str) -> Result<T, SwitchError> {
     Err(SwitchError::Invalid { object: object.to_owned(), reason: reason.to_owned() })
-}
-
-/// A device of a port.
-struct Device {
-    datapath_port: u32,
-    netdev: Arc<dyn Netdev>,
-    added_ms: u64,
-}
-
-/// A bridge with what controllers and devices need of it.
-pub struct ManagedBridge {
-    /// The bridge.
-    pub bridge: Arc<Bridge>,
-    /// Its OpenFlow id.
-    pub datapath_id: u64,
-    /// The datapath's clock.
-    pub clock: Clock,
-    /// What its connections share.
-    pub control: Control,
-    network: Arc<Network>,
-    datapath: Datapath<Pipeline>,
-    events: broadcast::Sender<Event>,
-    devices: Mutex<BTreeMap<u32, Device>>,
-    wanted: Mutex<Wanted>,
-    connected: AtomicUsize,
-    /// When the last controller went, or the bridge was made.
-    alone_since_ms: AtomicU64,
-    packets_out: AtomicU32,
-}
-
-/// What the configuration says of controllers.
-#[derive(Clone, Debug, Default)]
-struct Wanted {
-    fail_mode: FailMode,
-    controllers: Vec<Target>,
-}
-
-impl ManagedBridge {
-    fn wanted(&self) -> MutexGuard<'_, Wanted> {
-        self.wanted.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// The controllers to call.
-    pub fn controllers(&self) -> Vec<Target> {
-        self.wanted().controllers.clone()
-    }
-
-    /// How many controllers that the bridge called are connected.
-    pub fn connected(&self) -> usize {
-        self.connected.load(Ordering::Relaxed)
-    }
-
-    /// A controller is connected: the bridge forwards by its flows alone.
-    pub(crate) fn controller_came(&self) {
-        self.connected.fetch_add(1, Ordering::Relaxed);
-        self.set_standalone(false);
-    }
-
-    /// A controller's connection is lost.
-    pub(crate) fn controller_went(&self) {
-        self.alone_since_ms.store(self.clock.now_ms(), Ordering::Relaxed);
-        self.connected.fetch_sub(1, Ordering::Relaxed);
-    }
-
-    /// Takes over from controllers that cannot be reached, where the configuration says so.
-    fn fail_open(&self, now_ms: u64) {
-        let wanted = self.wanted();
-        let may = wanted.fail_mode == FailMode::Standalone && !wanted.controllers.is_empty();
-        let alone = self.alone_since_ms.load(Ordering::Relaxed) + FAIL_OPEN_MS <= now_ms;
-        self.set_standalone(may && alone && self.connected() == 0);
-    }
-
-    fn set_standalone(&self, standalone: bool) {
-        if self.bridge.snapshot().standalone != standalone {
-            self.bridge.publish(|snapshot, changes| {
-                snapshot.standalone = standalone;
-                changes.everything();
-            });
-        }
-    }
-
-    fn devices(&self) -> MutexGuard<'_, BTreeMap<u32, Device>> {
-        self.devices.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Number of the datapath port behind a port that has a device.
-    pub fn datapath_port(&self, number: u32) -> Option<u32> {
-        self.devices().get(&number).map(|device| device.datapath_port)
-    }
-
-    /// The device behind a port that has one.
-    pub(crate) fn netdev(&self, number: u32) -> Option<Arc<dyn Netdev>> {
-        self.devices().get(&number).map(|device| Arc::clone(&device.netdev))
-    }
-
-    /// Events from now on.
-    pub fn events(&self) -> broadcast::Receiver<Event> {
-        self.events.subscribe()
-    }
-
-    /// Tells the controllers; nobody may be listening.
-    pub fn tell(&self, event: Event) {
-        let _ = self.events.send(event);
-    }
-
-    /// Credits all that was forwarded, so that counters are exact.
-    pub fn flush(&self) {
-        self.datapath.ask(|context| context.engine.flush_credits());
-    }
-
-    /// Returns once no packet is under way by what was published before.
-    pub fn barrier(&self) {
-        self.datapath.ask(|_| ());
-    }
-
-    /// Sends a packet as a controller asks.
-    ///
-    /// # Errors
-    /// If an action names what is not there, or the packet is too large.
-    pub fn packet_out(&self, in_port: u32, actions: &[Action], data: &[u8]) -> Result<(), OfError> {
-        if data.len() > heddle_wire::packet::MAX_FRAME {
-            return Err(OfError::RequestBadPacket);
-        }
-        let packet = Packet::from_frame(data);
-        let mut key = PacketKey::default();
-        heddle_flow::extract(packet.data(), in_port, 0, &mut key);
-        let key: FlowKey = key.expand();
-        Known::of_packet(&key).actions(actions)?;
-        let (network, bridge, actions) =
-            (Arc::clone(&self.network), Arc::clone(&self.bridge), actions.to_vec());
-        if self.packets_out.fetch_add(1, Ordering::Relaxed) % PACKETS_OUT == PACKETS_OUT - 1 {
-            self.barrier();
-        }
-        self.datapath.post(move |context| {
-            let now_ms = context.now_ms;
-            let outcome = Translation::packet_out(&network, &bridge, in_port, &key, &actions, now_ms);
-            let usage = heddle_datapath::Usage {
-                packets: 1,
-                bytes: packet.len() as u64,
-                used_ms: now_ms,
-                tcp_flags: 0,
-            };
-            outcome.decision.credit(&usage);
-            context.engine.execute(packet, in_port, &outcome.actions, now_ms);
-        });
-        Ok(())
-    }
-
-    /// Counters of one port, or of all.
-    pub fn port_stats(&self, number: u32) -> Vec<PortStats> {
-        let now_ms = self.clock.now_ms();
-        let devices = self.devices();
-        let snapshot = self.bridge.snapshot();
-        let mut stats: Vec<PortStats> = snapshot
-            .ports
-            .values()
-            .filter(|port| number == port::ANY || number == port.number)
-            .map(|port| {
-                let device = devices.get(&port.number);
-                let of = device.map_or_else(Default::default, |device| device.netdev.statistics());
-                let patch = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-                PortStats {
-                    number: port.number,
-                    counters: [
-                        of.rx_packets + patch(&port.counters.rx_packets),
-                        of.tx_packets + patch(&port.counters.tx_packets),
-                        of.rx_bytes + patch(&port.counters.rx_bytes),
-                        of.tx_bytes + patch(&port.counters.tx_bytes),
-                        of.rx_dropped,
-                        of.tx_dropped,
-                        of.rx_errors,
-                        of.tx_errors,
-                    ],
-                    duration_ms: device.map_or(0, |device| now_ms.saturating_sub(device.added_ms)),
-                }
-            })
-            .collect();
-        stats.sort_by_key(|port| port.number);
-        stats
-    }
-
-    /// What time brings: ends flows whose time is up and addresses that were not seen for long, and takes over from
-    /// controllers that are gone for too long.
-    pub fn expire(&self) {
-        let now_ms = self.clock.now_ms();
-        self.fail_open(now_ms);
-        if self.bridge.fdb.expire(now_ms) {
-            self.bridge.touch();
-        }
-        for (flow, why) in self.bridge.expire(now_ms) {
-            if flow.flags & FlowMod::SEND_REMOVED != 0 {
-                // What passed since the last credit belongs to the announcement.
-                self.flush();
-                self.tell(Event::FlowRemoved(Box::new(flow_removed(&flow, why, now_ms))));
-            }
-        }
-    }
 }
 
 /// The bridges of a process.
@@ -311,23 +83,10 @@ impl Switch {
         let count = |is: &dyn Fn(&ManagedBridge) -> bool| {
             self.bridges.values().filter(|bridge| is(bridge)).count() as u32
         };
-        let mut drops: Vec<(String, u64)> = self
-            .datapath
-            .ask(|context| context.engine.drops().clone())
-            .unwrap_or_default()
-            .into_iter()
-            .map(|(reason, packets)| (reason.to_owned(), packets))
-            .collect();
-        drops.sort_by_key(|(_, packets)| std::cmp::Reverse(*packets));
         Status {
             unconnected: count(&|bridge| !bridge.wanted().controllers.is_empty() && bridge.connected() == 0),
             without_flows: count(&|bridge| bridge.bridge.snapshot().tables().is_empty()),
-            drops,
-            punts_dropped: self
-                .bridges
-                .values()
-                .map(|bridge| bridge.bridge.punts_dropped.load(Ordering::Relaxed))
-                .sum(),
+            drops: self.bridges.values().next().map(|bridge| bridge.drops()).unwrap_or_default(),
             mismatches: self.mismatches(),
         }
     }
@@ -362,6 +121,25 @@ impl Switch {
         Ok(())
     }
 
+    /// Puts cables in or out.
+    ///
+    /// # Errors
+    /// If there is no such bridge or port; nothing has changed then.
+    pub fn set_links(&self, links: &[LinkConfig]) -> Result<(), SwitchError> {
+        for link in links {
+            let bridge = self.bridges.get(&link.bridge);
+            if !bridge.is_some_and(|bridge| bridge.bridge.snapshot().ports.contains_key(&link.ofport)) {
+                return invalid(&link.bridge, &format!("there is no port {}", link.ofport));
+            }
+        }
+        for link in links {
+            if let Some(bridge) = self.bridges.get(&link.bridge) {
+                bridge.set_link(link.ofport, link.down);
+            }
+        }
+        Ok(())
+    }
+
     fn remove(&mut self, name: &str) {
         let Some(bridge) = self.bridges.remove(name) else { return };
         self.network.remove_bridge(name);
@@ -374,7 +152,7 @@ impl Switch {
             *bridge.wanted() = wanted;
             return Ok(Arc::clone(bridge));
         }
-        let (events, _) = broadcast::channel(EVENTS);
+        let events = events();
         let punted = events.clone();
         let sink = Box::new(move |packet| punted.send(Event::PacketIn(packet)).is_ok());
         let Some(bridge) = self.network.add_bridge(&config.name, sink) else {
@@ -391,21 +169,9 @@ impl Switch {
                 return invalid(&config.name, error.name());
             }
         }
-        let managed = Arc::new(ManagedBridge {
-            bridge,
-            datapath_id: config.datapath_id,
-            clock: self.clock.clone(),
-            control: Control::default(),
-            network: Arc::clone(&self.network),
-            datapath: self.datapath.clone(),
-            events,
-            devices: Mutex::default(),
-            wanted: Mutex::new(wanted),
-            connected: AtomicUsize::new(0),
-            alone_since_ms: AtomicU64::new(self.clock.now_ms()),
-            packets_out: AtomicU32::new(0),
-        });
-        add_port(&managed, local_port(config));
+        let shared = (Arc::clone(&self.network), self.datapath.clone(), self.clock.clone());
+        let managed = Arc::new(ManagedBridge::new(bridge, config.datapath_id, shared, events, wanted));
+        managed.add_port(local_port(config));
         self.bridges.insert(config.name.clone(), Arc::clone(&managed));
         Ok(managed)
     }
@@ -421,6 +187,7 @@ impl Switch {
             return Ok(());
         }
         if bridge.bridge.snapshot().ports.contains_key(&config.ofport) {
+            bridge.set_link(config.ofport, config.link_down);
             return Ok(());
         }
         let counters = Arc::default();
@@ -440,9 +207,11 @@ impl Switch {
             mac: [0x02, mac[3], mac[4], mac[5], mac[6], mac[7]],
             attachment,
             config: 0,
+            link_down: false,
             counters,
         };
-        add_port(bridge, port);
+        bridge.add_port(port);
+        bridge.set_link(config.ofport, config.link_down);
         Ok(())
     }
 
@@ -462,7 +231,7 @@ impl Switch {
                 let descriptor = descriptor.as_fd().try_clone_to_owned()?;
                 Arc::new(Tap::from_fd(descriptor, name, Some(*mac), *mtu)?)
             }
-            PortKind::Packet { .. } => return invalid(name, "ports on kernel interfaces are not there yet"),
+            PortKind::Packet { interface } => Arc::new(PacketDevice::open(interface)?),
             PortKind::Dummy | PortKind::Patch { .. } => {
                 let dummy = Dummy::new(name)?;
                 self.dummies.insert(name.to_owned(), dummy.handle());
@@ -497,26 +266,8 @@ impl Switch {
             self.dummies.remove(device.netdev.name());
             self.datapath.ask(move |context| context.remove_port(device.datapath_port));
         }
-        let gone = bridge.bridge.publish(|snapshot, changes| {
-            let gone = snapshot.ports.get(&number).cloned();
-            snapshot.ports.remove_mut(&number);
-            changes.everything();
-            gone
-        });
-        if let Some(port) = gone {
-            bridge.tell(Event::PortStatus(PORT_DELETED, Box::new(port_description(&port, bridge))));
-        }
-        bridge.bridge.fdb.forget(|entry| entry.port == number);
+        bridge.remove_port(number);
     }
-}
-
-/// Shows a port to translations and controllers.
-fn add_port(bridge: &ManagedBridge, port: Port) {
-    bridge.bridge.publish(|snapshot, changes| {
-        snapshot.ports.insert_mut(port.number, Arc::new(port.clone()));
-        changes.everything();
-    });
-    bridge.tell(Event::PortStatus(PORT_ADDED, Box::new(port_description(&port, bridge))));
 }
 
 /// The bridge's own port. It bears the bridge's name, and its address is the lower part of the datapath id.
@@ -528,6 +279,7 @@ fn local_port(config: &BridgeConfig) -> Port {
         mac: [id[2], id[3], id[4], id[5], id[6], id[7]],
         attachment: Attachment::Local,
         config: 0,
+        link_down: false,
         counters: Arc::default(),
     }
 }

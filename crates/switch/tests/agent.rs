@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use common::*;
 use heddle_openflow::OfError::*;
-use heddle_switch::switch::Event;
+use heddle_switch::bridge::Event;
 
 fn hello(version: u8, elements: &str) -> Vec<u8> {
     [vec![version], message(0, &hex(elements))[1..].to_vec()].concat()

@@ -10,6 +10,11 @@
 //! packet. The headroom is there for tags and tunnel headers that are pushed in place. A frame may be a GSO
 //! segment of up to 64 KiB: [`Offload`] says, in the terms of virtio-net, what its sender left to be done.
 
+use std::ops::{Deref, DerefMut};
+
+/// Bytes of a cache line.
+const LINE: usize = 64;
+
 /// Bytes kept free in front of a received frame, for headers pushed on the way.
 pub const HEADROOM: usize = 256;
 
@@ -87,24 +92,49 @@ impl Offload {
     }
 }
 
-/// A frame and its offload metadata.
-pub struct Packet {
+/// A frame and its offload metadata: a handle of one word, because packets move between lists several times on
+/// their way. The handle dereferences to the frame's description.
+pub struct Packet(Box<Frame>);
+
+/// Where a packet's frame is, and what its sender left to be done.
+pub struct Frame {
     storage: Box<[u8]>,
-    start: usize,
-    end: usize,
+    /// Where a received frame starts: behind the headroom, at the start of a cache line.
+    origin: u32,
+    start: u32,
+    end: u32,
     /// What the sender left to be done.
     pub offload: Offload,
 }
 
+impl Deref for Packet {
+    type Target = Frame;
+
+    #[inline(always)]
+    fn deref(&self) -> &Frame {
+        &self.0
+    }
+}
+
+impl DerefMut for Packet {
+    #[inline(always)]
+    fn deref_mut(&mut self) -> &mut Frame {
+        &mut self.0
+    }
+}
+
 impl Packet {
     /// An empty packet able to hold frames of up to `capacity` bytes, plus [`HEADROOM`].
+    ///
+    /// # Panics
+    /// If `capacity` is beyond 4 GiB, which no device's frames are.
     pub fn with_capacity(capacity: usize) -> Self {
-        Self {
-            storage: vec![0; HEADROOM + capacity].into_boxed_slice(),
-            start: HEADROOM,
-            end: HEADROOM,
-            offload: Offload::default(),
-        }
+        let storage = vec![0; LINE - 1 + HEADROOM + capacity].into_boxed_slice();
+        assert!(u32::try_from(storage.len()).is_ok(), "a frame is smaller than 4 GiB");
+        let skipped = storage.as_ptr().align_offset(LINE);
+        // The alignment may be refused, by Miri for one; it is for speed only.
+        let origin = (HEADROOM + if skipped < LINE { skipped } else { 0 }) as u32;
+        Self(Box::new(Frame { storage, origin, start: origin, end: origin, offload: Offload::default() }))
     }
 
     /// A packet that holds a copy of `frame` and asks nothing of the receiving device.
@@ -114,55 +144,7 @@ impl Packet {
         packet
     }
 
-    /// The frame.
-    #[inline]
-    pub fn data(&self) -> &[u8] {
-        &self.storage[self.start..self.end]
-    }
-
-    /// The frame, to be changed in place.
-    #[inline]
-    pub fn data_mut(&mut self) -> &mut [u8] {
-        &mut self.storage[self.start..self.end]
-    }
-
-    /// Length of the frame in bytes.
-    #[inline]
-    pub fn len(&self) -> usize {
-        self.end - self.start
-    }
-
-    /// Whether there is no frame.
-    pub fn is_empty(&self) -> bool {
-        self.end == self.start
-    }
-
-    /// Bytes that the frame may grow to without moving.
-    pub fn capacity(&self) -> usize {
-        self.storage.len() - HEADROOM
-    }
-
-    /// Empties the packet: no frame, full headroom, no offload metadata.
-    #[inline]
-    pub fn clear(&mut self) {
-        self.start = HEADROOM;
-        self.end = HEADROOM;
-        self.offload = Offload::default();
-    }
-
-    /// Replaces the frame by a copy of `frame`; false, and an empty packet, if it does not fit.
-    #[inline]
-    pub fn fill(&mut self, frame: &[u8]) -> bool {
-        self.clear();
-        let Some(room) = self.storage.get_mut(HEADROOM..HEADROOM + frame.len()) else {
-            return false;
-        };
-        room.copy_from_slice(frame);
-        self.end = HEADROOM + frame.len();
-        true
-    }
-
-    /// Makes this packet a copy of `other`, metadata included; false, and an empty packet, if it does not fit.
+    /// Replaces this packet by a copy of `other`, metadata included; false, and an empty packet, if it does not fit.
     #[inline]
     pub fn copy_from(&mut self, other: &Packet) -> bool {
         let fits = self.fill(other.data());
@@ -171,29 +153,88 @@ impl Packet {
         }
         fits
     }
+}
 
-    /// The room a device may receive a frame into. Follow with [`Packet::received`].
+impl Frame {
+    /// The frame.
+    #[inline]
+    pub fn data(&self) -> &[u8] {
+        &self.storage[self.start as usize..self.end as usize]
+    }
+
+    /// The frame, to be changed in place.
+    #[inline]
+    pub fn data_mut(&mut self) -> &mut [u8] {
+        &mut self.storage[self.start as usize..self.end as usize]
+    }
+
+    /// Length of the frame in bytes.
+    #[inline]
+    pub fn len(&self) -> usize {
+        (self.end - self.start) as usize
+    }
+
+    /// Whether there is no frame.
+    pub fn is_empty(&self) -> bool {
+        self.end == self.start
+    }
+
+    /// Bytes that the frame may grow to without moving.
+    #[inline]
+    pub fn capacity(&self) -> usize {
+        self.storage.len() - HEADROOM - (LINE - 1)
+    }
+
+    /// The room for a frame behind the headroom.
+    #[inline]
+    fn room(&mut self) -> &mut [u8] {
+        let (origin, capacity) = (self.origin as usize, self.capacity());
+        &mut self.storage[origin..origin + capacity]
+    }
+
+    /// Empties the packet: no frame, full headroom, no offload metadata.
+    #[inline]
+    pub fn clear(&mut self) {
+        self.start = self.origin;
+        self.end = self.origin;
+        self.offload = Offload::default();
+    }
+
+    /// Replaces the frame by a copy of `frame`; false, and an empty packet, if it does not fit.
+    #[inline]
+    pub fn fill(&mut self, frame: &[u8]) -> bool {
+        self.clear();
+        let Some(room) = self.room().get_mut(..frame.len()) else {
+            return false;
+        };
+        room.copy_from_slice(frame);
+        self.end = self.origin + frame.len() as u32;
+        true
+    }
+
+    /// The room a device may receive a frame into. Follow with [`Frame::received`].
     #[inline]
     pub fn receive_room(&mut self) -> &mut [u8] {
         self.clear();
-        &mut self.storage[HEADROOM..]
+        self.room()
     }
 
-    /// Says that the device wrote `len` bytes into [`Packet::receive_room`].
+    /// Says that the device wrote `len` bytes into [`Frame::receive_room`].
     ///
     /// # Panics
     /// If `len` exceeds the room, which a device cannot have written.
     #[inline]
     pub fn received(&mut self, len: usize) {
-        assert!(HEADROOM + len <= self.storage.len(), "a device cannot write past the room it was given");
-        self.end = HEADROOM + len;
+        assert!(len <= self.capacity(), "a device cannot write past the room it was given");
+        self.end = self.origin + len as u32;
     }
 
     /// Grows the frame by `count` bytes at its front, and returns those bytes; `None` if the headroom is spent.
     #[inline]
     pub fn push_front(&mut self, count: usize) -> Option<&mut [u8]> {
-        self.start = self.start.checked_sub(count)?;
-        Some(&mut self.storage[self.start..self.start + count])
+        let start = (self.start as usize).checked_sub(count)?;
+        self.start = start as u32;
+        Some(&mut self.storage[start..start + count])
     }
 
     /// Takes `count` bytes off the frame's front; false if the frame is shorter.
@@ -201,14 +242,16 @@ impl Packet {
     pub fn pull_front(&mut self, count: usize) -> bool {
         let fits = count <= self.len();
         if fits {
-            self.start += count;
+            self.start += count as u32;
         }
         fits
     }
 
     /// Cuts the frame to at most `len` bytes.
     pub fn truncate(&mut self, len: usize) {
-        self.end = self.end.min(self.start + len);
+        if len < self.len() {
+            self.end = self.start + len as u32;
+        }
     }
 
     /// How many packets the frame is on the wire: one, or a segment's number of pieces.

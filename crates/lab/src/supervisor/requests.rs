@@ -11,11 +11,13 @@ use std::sync::mpsc::Sender;
 use std::time::Duration;
 
 use heddle_instance::{Instance, Program};
+use heddle_switch::config::LinkConfig;
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 
 use super::Lab;
 use crate::protocol::{Info, Pinged, Reply, Request, Throughput};
+use crate::topology::End;
 use crate::wire::Channel;
 
 /// Pings in flight at once.
@@ -208,23 +210,21 @@ fn iperf_client(lab: &Lab, client: &str, address: &str, seconds: u32) -> Result<
     Err(last)
 }
 
+/// Puts the cables of all links between two nodes in or out.
 fn set_link(lab: &Lab, a: &str, b: &str, up: bool) -> Result<Reply, String> {
-    let mut found = false;
-    for link in &lab.launch.topology.links {
-        let ends = [&link.a, &link.b];
-        if !(ends.iter().any(|e| e.node == a) && ends.iter().any(|e| e.node == b)) {
-            continue;
-        }
-        for end in ends {
-            if let Some(host) = lab.hosts.get(&end.node) {
-                host.set_link(&end.interface(), up).map_err(|e| super::explain(&e))?;
-                found = true;
-            }
+    let topology = &lab.launch.topology;
+    for node in [a, b] {
+        if topology.host(node).is_none() && !topology.is_switch(node) {
+            return Err(format!("the lab has no host or switch {node}"));
         }
     }
-    if found {
-        Ok(Reply::Done)
-    } else {
-        Err(format!("there is no link between a host and a switch at {a} and {b}"))
+    let between = |near: &End, far: &End| near.node == a && far.node == b;
+    let links = topology.links.iter().filter(|link| between(&link.a, &link.b) || between(&link.b, &link.a));
+    let ends = links.flat_map(|link| [&link.a, &link.b]).filter(|end| topology.is_switch(&end.node));
+    let links: Vec<LinkConfig> =
+        ends.map(|end| LinkConfig { bridge: end.node.clone(), ofport: end.port, down: !up }).collect();
+    if links.is_empty() {
+        return Err(format!("there is no link between {a} and {b}"));
     }
+    lab.fate.set_links(links).map(|()| Reply::Done)
 }

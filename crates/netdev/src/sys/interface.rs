@@ -1,4 +1,4 @@
-//! Questions to the kernel about an interface. They are asked through a socket, because the
+//! Questions to the kernel about an interface, and its up flag. They are asked through a socket, because the
 //! socket's network namespace is the one in which the name is looked up.
 
 use std::io;
@@ -12,13 +12,37 @@ pub fn control_socket() -> io::Result<OwnedFd> {
     own(unsafe { libc::socket(libc::AF_UNIX, libc::SOCK_DGRAM | libc::SOCK_CLOEXEC, 0) })
 }
 
-/// The interface's Ethernet address. `fd` may also be a TAP's descriptor, which ignores the name.
-pub fn mac(fd: BorrowedFd<'_>, name: &str) -> io::Result<[u8; 6]> {
+/// The interface's number.
+pub fn index(fd: BorrowedFd<'_>, name: &str) -> io::Result<libc::c_int> {
+    let mut request = ifreq(name)?;
+    ioctl_ifreq(fd, libc::SIOCGIFINDEX, &mut request)?;
+    // SAFETY: the kernel has written the index; all members of the union are plain memory.
+    Ok(unsafe { request.ifr_ifru.ifru_ifindex })
+}
+
+/// The present name of the interface with this number.
+pub fn name(fd: BorrowedFd<'_>, index: libc::c_int) -> io::Result<String> {
+    let mut request = ifreq("?")?;
+    request.ifr_ifru.ifru_ifindex = index;
+    ioctl_ifreq(fd, libc::SIOCGIFNAME, &mut request)?;
+    let bytes = request.ifr_name.iter().map(|&byte| byte as u8).take_while(|&byte| byte != 0).collect();
+    // Names are bytes to the kernel, and text to everybody else.
+    String::from_utf8(bytes).map_err(|_| io::ErrorKind::InvalidData.into())
+}
+
+/// The interface's hardware type (`ARPHRD_*`) and, as far as it is Ethernet, its address. `fd` may also be a TAP's
+/// descriptor, which ignores the name.
+pub fn hardware(fd: BorrowedFd<'_>, name: &str) -> io::Result<(u16, [u8; 6])> {
     let mut request = ifreq(name)?;
     ioctl_ifreq(fd, libc::SIOCGIFHWADDR, &mut request)?;
     // SAFETY: the kernel has written the address; all members of the union are plain memory.
-    let data = unsafe { request.ifr_ifru.ifru_hwaddr }.sa_data;
-    Ok(std::array::from_fn(|at| data[at] as u8))
+    let address = unsafe { request.ifr_ifru.ifru_hwaddr };
+    Ok((address.sa_family, std::array::from_fn(|at| address.sa_data[at] as u8)))
+}
+
+/// The interface's Ethernet address, as [`hardware`].
+pub fn mac(fd: BorrowedFd<'_>, name: &str) -> io::Result<[u8; 6]> {
+    hardware(fd, name).map(|(_, mac)| mac)
 }
 
 /// The interface's MTU.
@@ -27,4 +51,21 @@ pub fn mtu(fd: BorrowedFd<'_>, name: &str) -> io::Result<u32> {
     ioctl_ifreq(fd, libc::SIOCGIFMTU, &mut request)?;
     // SAFETY: the kernel has written the MTU; all members of the union are plain memory.
     Ok(unsafe { request.ifr_ifru.ifru_mtu } as u32)
+}
+
+/// The interface's flags (`IFF_UP`, `IFF_RUNNING` and others).
+pub fn flags(fd: BorrowedFd<'_>, name: &str) -> io::Result<libc::c_int> {
+    let mut request = ifreq(name)?;
+    ioctl_ifreq(fd, libc::SIOCGIFFLAGS, &mut request)?;
+    // SAFETY: the kernel has written the flags; all members of the union are plain memory.
+    Ok(libc::c_int::from(unsafe { request.ifr_ifru.ifru_flags }))
+}
+
+/// Sets the interface up or down.
+pub fn set_up(fd: BorrowedFd<'_>, name: &str, up: bool) -> io::Result<()> {
+    let old = flags(fd, name)?;
+    let mut request = ifreq(name)?;
+    let new = if up { old | libc::IFF_UP } else { old & !libc::IFF_UP };
+    request.ifr_ifru.ifru_flags = new as libc::c_short;
+    ioctl_ifreq(fd, libc::SIOCSIFFLAGS, &mut request)
 }

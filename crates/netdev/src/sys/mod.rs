@@ -6,6 +6,7 @@
 
 pub mod event;
 pub mod interface;
+pub mod packet_socket;
 pub mod tun;
 
 use std::io;

@@ -9,7 +9,7 @@ use heddle_openflow::{FlowMod, OfError, PortDesc, port};
 use heddle_pipeline::flow_mod::{MAX_FLOWS, TABLES, uses};
 use heddle_pipeline::{Attachment, Flow, Port};
 
-use crate::switch::ManagedBridge;
+use crate::bridge::ManagedBridge;
 
 /// Current features of a port: 10 Gbit/s, copper.
 const FEATURES: u32 = 1 << 6 | 1 << 11;
@@ -130,7 +130,7 @@ pub(crate) fn port_description(port: &Port, bridge: &ManagedBridge) -> PortDesc 
             link.admin_up && link.carrier
         }),
     };
-    let down = port.config & port::config::DOWN != 0;
+    let down = port.link_down || port.config & port::config::DOWN != 0;
     PortDesc {
         number: port.number,
         mac: port.mac,

@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use heddle_openflow::{Framer, OfError};
 use heddle_switch::Switch;
+use heddle_switch::bridge::ManagedBridge;
 use heddle_switch::connection::Connection;
 pub use heddle_switch::fuzz::switch;
-use heddle_switch::switch::ManagedBridge;
 
 pub const XID: u32 = 0x1234_5678;
 

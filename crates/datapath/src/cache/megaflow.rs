@@ -1,186 +1,27 @@
-//! The two caches of a poll thread: exact matches, and megaflows.
+//! Megaflows: cached decisions, each for all packets that agree in the bits it looked at.
 //!
 //! ```text
-//!  exact-match cache                             megaflows
-//!  bucket (one cache line): 4 x tag, megaflow,   slots, reused with a new generation
-//!  extra words, generation                       subtables: mask -> hash of masked words -> slot
-//!  keys: one line for each slot of a bucket
+//!  slots, reused with a new generation:   one line each: counters, validity, the only output
+//!                                         behind it: key, mask, actions, decision
+//!  subtables, one a mask:                 hash of masked words -> slot
 //! ```
 //!
-//! An exact-match entry names a megaflow slot and its generation, so removing a megaflow is enough to forget every
-//! exact match that leads to it. Both are owned by one thread: no lock, and no allocation on a hit.
+//! Subtables are visited in the order of their use. There are at most [`MAX_MASKS`]; see there.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 
-use heddle_flow::layout::{COMMON_WORDS, PACKET_WORDS};
+use heddle_flow::layout::PACKET_WORDS;
 use heddle_flow::{FlowKey, FlowMask, PacketKey};
 
 use crate::decision::{Action, Decision, Usage};
 
-const WAYS: usize = 4;
-const EXTRA_WORDS: usize = PACKET_WORDS - COMMON_WORDS;
-/// Buckets at first, and at most: 4 Ki and 256 Ki entries.
-const FIRST_BUCKETS: usize = 1 << 10;
-const MAX_BUCKETS: usize = 1 << 16;
 /// Most distinct masks; above it a decision is cached for its exact key only, so that a hostile rule set
 /// cannot make every lookup visit more subtables than this.
 pub const MAX_MASKS: usize = 128;
 
-#[derive(Clone, Copy, Default)]
+/// A cached decision: what every hit touches, in one cache line.
 #[repr(align(64))]
-struct Bucket {
-    tag: [u32; WAYS],
-    slot: [u32; WAYS],
-    generation: [u32; WAYS],
-    extra: [u16; WAYS],
-}
-
-#[derive(Clone, Copy, Default)]
-#[repr(align(64))]
-struct Line([u64; COMMON_WORDS]);
-
-/// The exact-match cache.
-pub struct ExactCache {
-    buckets: Vec<Bucket>,
-    lines: Vec<Line>,
-    extras: Vec<[u64; EXTRA_WORDS]>,
-    entries: usize,
-}
-
-impl Default for ExactCache {
-    fn default() -> Self {
-        Self::with_buckets(FIRST_BUCKETS)
-    }
-}
-
-impl ExactCache {
-    fn with_buckets(buckets: usize) -> Self {
-        Self {
-            buckets: vec![Bucket::default(); buckets],
-            lines: vec![Line::default(); buckets * WAYS],
-            extras: Vec::new(),
-            entries: 0,
-        }
-    }
-
-    /// Brings the bucket of a hash near.
-    #[inline(always)]
-    pub fn prefetch(&self, hash: u64) {
-        let index = self.index(hash);
-        crate::prefetch::read(&self.buckets[index]);
-    }
-
-    /// Brings the key line near that a hash leads to, and tells the megaflow slot, which may be no longer right.
-    #[inline(always)]
-    pub fn prefetch_line(&self, hash: u64) -> Option<u32> {
-        let index = self.index(hash);
-        let bucket = &self.buckets[index];
-        let way = (0..WAYS).find(|&way| bucket.tag[way] == tag(hash))?;
-        crate::prefetch::read(&self.lines[index * WAYS + way]);
-        Some(bucket.slot[way])
-    }
-
-    #[inline(always)]
-    fn index(&self, hash: u64) -> usize {
-        (hash as usize) & (self.buckets.len() - 1)
-    }
-
-    /// The megaflow slot and generation of this very key.
-    #[inline(always)]
-    pub fn find(&self, key: &PacketKey, hash: u64) -> Option<(u32, u32)> {
-        let index = self.index(hash);
-        let bucket = &self.buckets[index];
-        for way in 0..WAYS {
-            if bucket.tag[way] == tag(hash)
-                && bucket.extra[way] == key.extra()
-                && self.lines[index * WAYS + way].0 == *key.common()
-                && (key.extra() == 0 || self.same_extra(index * WAYS + way, key))
-            {
-                return Some((bucket.slot[way], bucket.generation[way]));
-            }
-        }
-        None
-    }
-
-    fn same_extra(&self, entry: usize, key: &PacketKey) -> bool {
-        self.extras.get(entry).is_some_and(|words| *words == extra_words(key))
-    }
-
-    /// Remembers where a key leads. `is_live` tells whether an entry that stands in the way is still of use.
-    pub fn insert(
-        &mut self,
-        key: &PacketKey,
-        hash: u64,
-        slot: u32,
-        generation: u32,
-        is_live: impl Fn(u32, u32) -> bool,
-    ) {
-        let index = self.index(hash);
-        let bucket = &self.buckets[index];
-        let dead =
-            |way: &usize| bucket.tag[*way] == 0 || !is_live(bucket.slot[*way], bucket.generation[*way]);
-        let same =
-            |way: &usize| bucket.tag[*way] == tag(hash) && self.lines[index * WAYS + *way].0 == *key.common();
-        let way = match (0..WAYS).find(same).or_else(|| (0..WAYS).find(dead)) {
-            Some(way) => way,
-            None if self.buckets.len() < MAX_BUCKETS && self.entries * 2 > self.buckets.len() => {
-                self.grow();
-                return self.insert(key, hash, slot, generation, is_live);
-            }
-            None => (hash >> 60) as usize & (WAYS - 1),
-        };
-        if self.buckets[index].tag[way] == 0 {
-            self.entries += 1;
-        }
-        self.put(index, way, tag(hash), slot, generation, key.extra());
-        self.lines[index * WAYS + way] = Line(*key.common());
-        if key.extra() != 0 {
-            self.extras.resize(self.lines.len(), [0; EXTRA_WORDS]);
-            self.extras[index * WAYS + way] = extra_words(key);
-        }
-    }
-
-    fn put(&mut self, index: usize, way: usize, tag: u32, slot: u32, generation: u32, extra: u16) {
-        let bucket = &mut self.buckets[index];
-        bucket.tag[way] = tag;
-        bucket.slot[way] = slot;
-        bucket.generation[way] = generation;
-        bucket.extra[way] = extra;
-    }
-
-    fn grow(&mut self) {
-        let old = std::mem::replace(self, Self::with_buckets(self.buckets.len() * 2));
-        if !old.extras.is_empty() {
-            self.extras.resize(self.lines.len(), [0; EXTRA_WORDS]);
-        }
-        for (index, bucket) in old.buckets.iter().enumerate() {
-            for way in (0..WAYS).filter(|&way| bucket.tag[way] != 0) {
-                let tag = bucket.tag[way];
-                let to = self.index(u64::from(tag));
-                let Some(free) = (0..WAYS).find(|&free| self.buckets[to].tag[free] == 0) else { continue };
-                self.put(to, free, tag, bucket.slot[way], bucket.generation[way], bucket.extra[way]);
-                self.lines[to * WAYS + free] = old.lines[index * WAYS + way];
-                if let Some(words) = old.extras.get(index * WAYS + way) {
-                    self.extras[to * WAYS + free] = *words;
-                }
-                self.entries += 1;
-            }
-        }
-    }
-}
-
-/// The part of a hash that an entry keeps: it names the bucket at any size, and is never zero.
-#[inline(always)]
-fn tag(hash: u64) -> u32 {
-    hash as u32 | 1 << 31
-}
-
-fn extra_words(key: &PacketKey) -> [u64; EXTRA_WORDS] {
-    std::array::from_fn(|word| key.word(COMMON_WORDS + word))
-}
-
-/// A cached decision.
 pub struct Megaflow {
     pub(crate) packets: u64,
     pub(crate) bytes: u64,
@@ -192,18 +33,20 @@ pub struct Megaflow {
     pub(crate) generation: u32,
     pub(crate) tcp_flags: u16,
     pub(crate) live: bool,
-    pub(crate) actions: Box<[Action]>,
-    pub(crate) drop: Option<&'static str>,
     pub(crate) cold: Box<Cold>,
 }
 
-/// What a hit does not touch.
-pub(crate) struct Cold {
-    pub key: FlowKey,
-    pub mask: FlowMask,
-    pub decision: Box<dyn Decision>,
-    pub credited: Usage,
-    pub subtable: usize,
+const _: () = assert!(size_of::<Megaflow>() == 64);
+
+/// What a hit whose only action is an output does not touch.
+pub struct Cold {
+    pub(crate) key: FlowKey,
+    pub(crate) mask: FlowMask,
+    pub(crate) actions: Box<[Action]>,
+    pub(crate) drop: Option<&'static str>,
+    pub(crate) decision: Box<dyn Decision>,
+    pub(crate) credited: Usage,
+    pub(crate) subtable: usize,
 }
 
 /// `only_output` of a megaflow that does more, or less, than one output.
@@ -307,8 +150,7 @@ impl MegaflowTable {
     #[inline(always)]
     pub fn prefetch(&self, slot: u32) {
         if let Some(flow) = self.flows.get(slot as usize) {
-            crate::prefetch::read(&flow.packets);
-            crate::prefetch::read(&flow.actions);
+            crate::prefetch::read(flow);
         }
     }
 

@@ -1,0 +1,253 @@
+//! What acts on packets: the ports they leave by, their buffers, and the translator that takes what is punted.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use heddle_flow::{FlowKey, PacketKey};
+use heddle_netdev::{Netdev, NetdevError, Offloads, PacketPool, TxQueue};
+use heddle_wire::segment::Segmenter;
+use heddle_wire::{GsoType, Packet};
+
+use crate::actions;
+use crate::decision::{Action, Translation, Translator};
+use crate::engine::BATCH;
+
+/// How often a packet may be recirculated.
+const MAX_RECIRCULATIONS: u8 = 8;
+
+struct TxPort {
+    netdev: Arc<dyn Netdev>,
+    queue: Box<dyn TxQueue>,
+    offloads: Offloads,
+    batch: Vec<Packet>,
+}
+
+pub(crate) struct Recirculated {
+    pub packet: Packet,
+    pub in_port: u32,
+    pub id: u32,
+    pub depth: u8,
+}
+
+/// What acts on packets: ports, buffers, the translator.
+pub(crate) struct Executor<T> {
+    pub translator: T,
+    tx: Vec<Option<TxPort>>,
+    dirty: Vec<u32>,
+    pub pool: PacketPool,
+    /// Packets to be looked up again, in the order they came.
+    pub recirculated: Vec<Recirculated>,
+    pub drops: BTreeMap<&'static str, u64>,
+    pub software_offloads: u64,
+    pub now_ms: u64,
+}
+
+impl<T: Translator> Executor<T> {
+    pub fn new(translator: T) -> Self {
+        Self {
+            translator,
+            tx: Vec::new(),
+            dirty: Vec::new(),
+            pool: PacketPool::new(1024),
+            recirculated: Vec::new(),
+            drops: BTreeMap::new(),
+            software_offloads: 0,
+            now_ms: 0,
+        }
+    }
+
+    /// Opens a way out by a device.
+    pub fn add_port(&mut self, number: u32, netdev: &Arc<dyn Netdev>) -> Result<(), NetdevError> {
+        let queue = netdev.open_tx_queue()?;
+        let index = number as usize;
+        if self.tx.len() <= index {
+            self.tx.resize_with(index + 1, || None);
+        }
+        self.tx[index] = Some(TxPort {
+            netdev: Arc::clone(netdev),
+            queue,
+            offloads: netdev.offloads(),
+            batch: Vec::with_capacity(BATCH),
+        });
+        Ok(())
+    }
+
+    pub fn remove_port(&mut self, number: u32) {
+        if let Some(port) = self.tx.get_mut(number as usize) {
+            *port = None;
+        }
+    }
+
+    /// Translates with a panic contained: it costs the packet that met it.
+    pub fn translate(
+        &mut self,
+        key: &FlowKey,
+        packet: Option<&Packet>,
+        effects: bool,
+    ) -> Option<Translation> {
+        let (translator, now_ms) = (&mut self.translator, self.now_ms);
+        let translate = std::panic::AssertUnwindSafe(|| translator.translate(key, packet, now_ms, effects));
+        std::panic::catch_unwind(translate).ok()
+    }
+
+    pub fn count_drop(&mut self, reason: &'static str) {
+        *self.drops.entry(reason).or_default() += 1;
+    }
+
+    pub fn drop_packet(&mut self, packet: Packet, reason: &'static str) {
+        self.count_drop(reason);
+        self.pool.give(packet);
+    }
+
+    /// Runs `actions`; the last output moves the packet, earlier ones copy it.
+    pub fn execute(
+        &mut self,
+        mut packet: Packet,
+        key: &PacketKey,
+        actions: &[Action],
+        drop: Option<&'static str>,
+        depth: u8,
+    ) {
+        if let Some(reason) = drop {
+            self.count_drop(reason);
+        }
+        let Some((last, rest)) = actions.split_last() else {
+            return self.pool.give(packet);
+        };
+        for action in rest {
+            if !self.act(&mut packet, key, action, depth) {
+                return self.drop_packet(packet, "header to be changed is missing");
+            }
+        }
+        match *last {
+            Action::Output(port) => self.output(packet, port),
+            Action::Recirculate(id) => self.recirculate(packet, key, id, depth),
+            _ => {
+                self.act(&mut packet, key, last, depth);
+                self.pool.give(packet);
+            }
+        }
+    }
+
+    fn act(&mut self, packet: &mut Packet, key: &PacketKey, action: &Action, depth: u8) -> bool {
+        match *action {
+            Action::Clone(ref actions) => {
+                if let Some(copy) = self.copy(packet) {
+                    self.execute(copy, key, actions, None, depth);
+                }
+                true
+            }
+            Action::Output(port) => {
+                if let Some(copy) = self.copy(packet) {
+                    self.output(copy, port);
+                }
+                true
+            }
+            Action::Recirculate(id) => {
+                if let Some(copy) = self.copy(packet) {
+                    self.recirculate(copy, key, id, depth);
+                }
+                true
+            }
+            Action::Set { field, value, mask } => actions::set(packet, field, value, mask),
+            Action::PushVlan { tpid, tci } => actions::push_vlan(packet, tpid, tci),
+            Action::PopVlan => actions::pop_vlan(packet),
+            Action::PushMpls { ethertype, lse } => actions::push_mpls(packet, ethertype, lse),
+            Action::PopMpls { ethertype } => actions::pop_mpls(packet, ethertype),
+            Action::Punt { id, max_len } => {
+                self.translator.punt(id, &key.expand(), packet, max_len, self.now_ms);
+                true
+            }
+        }
+    }
+
+    /// A buffer. Those that wait to be sent are sent first where there is no other.
+    fn buffer(&mut self) -> Option<Packet> {
+        if self.pool.available() == 0 {
+            self.flush();
+        }
+        let buffer = self.pool.take();
+        if buffer.is_none() {
+            self.count_drop("no packet buffer");
+        }
+        buffer
+    }
+
+    fn copy(&mut self, packet: &Packet) -> Option<Packet> {
+        let mut copy = self.buffer()?;
+        if copy.copy_from(packet) {
+            return Some(copy);
+        }
+        self.drop_packet(copy, "packet too large");
+        None
+    }
+
+    fn recirculate(&mut self, packet: Packet, key: &PacketKey, id: u32, depth: u8) {
+        if depth >= MAX_RECIRCULATIONS {
+            return self.drop_packet(packet, "recirculation too deep");
+        }
+        let in_port = (key.word(heddle_flow::layout::PORT) >> 32) as u32;
+        self.recirculated.push(Recirculated { packet, in_port, id, depth: depth + 1 });
+    }
+
+    #[inline]
+    pub fn output(&mut self, packet: Packet, number: u32) {
+        let Some(Some(port)) = self.tx.get_mut(number as usize) else {
+            return self.drop_packet(packet, "output port is gone");
+        };
+        if !port.offloads.accept(&packet.offload) {
+            return self.output_in_software(packet, number);
+        }
+        if port.batch.is_empty() {
+            self.dirty.push(number);
+        }
+        port.batch.push(packet);
+    }
+
+    /// Does for a device what it does not do itself: cuts segments, finishes checksums.
+    #[cold]
+    fn output_in_software(&mut self, mut packet: Packet, number: u32) {
+        self.software_offloads += 1;
+        if packet.offload.gso == GsoType::None {
+            heddle_wire::checksum::finish_partial(&mut packet);
+            return self.queue(packet, number);
+        }
+        let Ok(mut segmenter) = Segmenter::new(&packet) else {
+            return self.drop_packet(packet, "segment cannot be cut");
+        };
+        while let Some(mut piece) = self.buffer() {
+            if !segmenter.next_into(&mut piece) {
+                self.pool.give(piece);
+                break;
+            }
+            self.queue(piece, number);
+        }
+        self.pool.give(packet);
+    }
+
+    /// Lets a packet wait for the end of the batch.
+    #[inline]
+    fn queue(&mut self, packet: Packet, number: u32) {
+        let Some(Some(port)) = self.tx.get_mut(number as usize) else {
+            return self.drop_packet(packet, "output port is gone");
+        };
+        if port.batch.is_empty() {
+            self.dirty.push(number);
+        }
+        port.batch.push(packet);
+    }
+
+    /// Sends what waits.
+    pub fn flush(&mut self) {
+        for number in self.dirty.drain(..) {
+            if let Some(Some(port)) = self.tx.get_mut(number as usize) {
+                if port.netdev.link_state().admin_up {
+                    port.queue.send(&mut self.pool, &mut port.batch);
+                } else {
+                    *self.drops.entry("port is down").or_default() += port.batch.len() as u64;
+                    port.batch.drain(..).for_each(|packet| self.pool.give(packet));
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,395 @@
+//! A bridge as controllers and devices need it: what it shares with the datapath, what its controllers are told, and
+//! what operators ask of it.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use heddle_datapath::{Clock, Datapath};
+use heddle_flow::{FlowKey, Match, PacketKey};
+use heddle_netdev::Netdev;
+use heddle_openflow::message::FlowRemoved;
+use heddle_openflow::multipart::PortStats;
+use heddle_openflow::{Action, FlowMod, OfError, PortDesc, port};
+use heddle_pipeline::consistency::Known;
+use heddle_pipeline::flow_mod::flow_removed;
+use heddle_pipeline::{Bridge, Network, PacketIn, Pipeline, Port, Translation};
+use heddle_wire::Packet;
+use tokio::sync::broadcast;
+
+use crate::config::FailMode;
+use crate::connection::{Control, port_description};
+use crate::stream::Target;
+
+/// Events that wait for a slow connection; older ones are lost to it.
+const EVENTS: usize = 1024;
+/// Reasons of a port-status.
+const PORT_ADDED: u8 = 0;
+const PORT_DELETED: u8 = 1;
+const PORT_MODIFIED: u8 = 2;
+/// Milliseconds without a controller after which a standalone bridge forwards by itself: three probes, as Open
+/// vSwitch has it.
+const FAIL_OPEN_MS: u64 = 15_000;
+/// Packets of controllers that may wait for the poll thread; whoever sends more waits for it.
+const PACKETS_OUT: u32 = 256;
+
+/// Something that controllers are told.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// A packet.
+    PacketIn(PacketIn),
+    /// A flow has gone.
+    FlowRemoved(Box<FlowRemoved>),
+    /// A port came (0), went (1) or changed (2).
+    PortStatus(u8, Box<PortDesc>),
+}
+
+/// A device of a port.
+pub(crate) struct Device {
+    /// Its number in the datapath.
+    pub(crate) datapath_port: u32,
+    /// The device.
+    pub(crate) netdev: Arc<dyn Netdev>,
+    /// When it was attached, by the datapath's clock.
+    pub(crate) added_ms: u64,
+}
+
+/// A bridge with what controllers and devices need of it.
+pub struct ManagedBridge {
+    /// The bridge.
+    pub bridge: Arc<Bridge>,
+    /// Its OpenFlow id.
+    pub datapath_id: u64,
+    /// The datapath's clock.
+    pub clock: Clock,
+    /// What its connections share.
+    pub control: Control,
+    network: Arc<Network>,
+    datapath: Datapath<Pipeline>,
+    events: broadcast::Sender<Event>,
+    devices: Mutex<BTreeMap<u32, Device>>,
+    wanted: Mutex<Wanted>,
+    connected: AtomicUsize,
+    /// When the last controller went, or the bridge was made.
+    alone_since_ms: AtomicU64,
+    packets_out: AtomicU32,
+}
+
+/// What the configuration says of controllers.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Wanted {
+    /// What happens to packets without a controller.
+    pub(crate) fail_mode: FailMode,
+    /// Whom to call.
+    pub(crate) controllers: Vec<Target>,
+}
+
+/// Where the packets and news for controllers go.
+pub(crate) fn events() -> broadcast::Sender<Event> {
+    broadcast::channel(EVENTS).0
+}
+
+impl ManagedBridge {
+    /// A bridge of `network`, forwarded by `datapath`, whose news go to `events`.
+    pub(crate) fn new(
+        bridge: Arc<Bridge>,
+        datapath_id: u64,
+        (network, datapath, clock): (Arc<Network>, Datapath<Pipeline>, Clock),
+        events: broadcast::Sender<Event>,
+        wanted: Wanted,
+    ) -> Self {
+        Self {
+            bridge,
+            datapath_id,
+            control: Control::default(),
+            network,
+            datapath,
+            events,
+            devices: Mutex::default(),
+            wanted: Mutex::new(wanted),
+            connected: AtomicUsize::new(0),
+            alone_since_ms: AtomicU64::new(clock.now_ms()),
+            packets_out: AtomicU32::new(0),
+            clock,
+        }
+    }
+
+    /// Shows a port to translations and controllers.
+    pub(crate) fn add_port(&self, port: Port) {
+        self.bridge.publish(|snapshot, changes| {
+            snapshot.ports.insert_mut(port.number, Arc::new(port.clone()));
+            changes.everything();
+        });
+        self.tell(Event::PortStatus(PORT_ADDED, Box::new(port_description(&port, self))));
+    }
+
+    /// Takes a port away from translations and controllers, and forgets what was learned on it.
+    pub(crate) fn remove_port(&self, number: u32) {
+        let gone = self.bridge.publish(|snapshot, changes| {
+            let gone = snapshot.ports.get(&number).cloned();
+            snapshot.ports.remove_mut(&number);
+            changes.everything();
+            gone
+        });
+        if let Some(port) = gone {
+            self.tell(Event::PortStatus(PORT_DELETED, Box::new(port_description(&port, self))));
+        }
+        self.bridge.fdb.forget(|entry| entry.port == number);
+    }
+
+    /// What the configuration says of controllers.
+    pub(crate) fn wanted(&self) -> MutexGuard<'_, Wanted> {
+        self.wanted.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The controllers to call.
+    pub fn controllers(&self) -> Vec<Target> {
+        self.wanted().controllers.clone()
+    }
+
+    /// How many controllers that the bridge called are connected.
+    pub fn connected(&self) -> usize {
+        self.connected.load(Ordering::Relaxed)
+    }
+
+    /// A controller is connected: the bridge forwards by its flows alone.
+    pub(crate) fn controller_came(&self) {
+        self.connected.fetch_add(1, Ordering::Relaxed);
+        self.set_standalone(false);
+    }
+
+    /// A controller's connection is lost.
+    pub(crate) fn controller_went(&self) {
+        self.alone_since_ms.store(self.clock.now_ms(), Ordering::Relaxed);
+        self.connected.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Takes over from controllers that cannot be reached, where the configuration says so.
+    fn fail_open(&self, now_ms: u64) {
+        let wanted = self.wanted();
+        let may = wanted.fail_mode == FailMode::Standalone && !wanted.controllers.is_empty();
+        let alone = self.alone_since_ms.load(Ordering::Relaxed) + FAIL_OPEN_MS <= now_ms;
+        self.set_standalone(may && alone && self.connected() == 0);
+    }
+
+    fn set_standalone(&self, standalone: bool) {
+        if self.bridge.snapshot().standalone != standalone {
+            self.bridge.publish(|snapshot, changes| {
+                snapshot.standalone = standalone;
+                changes.everything();
+            });
+        }
+    }
+
+    /// The devices by OpenFlow port number.
+    pub(crate) fn devices(&self) -> MutexGuard<'_, BTreeMap<u32, Device>> {
+        self.devices.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Number of the datapath port behind a port that has a device.
+    pub fn datapath_port(&self, number: u32) -> Option<u32> {
+        self.devices().get(&number).map(|device| device.datapath_port)
+    }
+
+    /// The device behind a port that has one.
+    pub(crate) fn netdev(&self, number: u32) -> Option<Arc<dyn Netdev>> {
+        self.devices().get(&number).map(|device| Arc::clone(&device.netdev))
+    }
+
+    /// Changes a port, and tells the controllers.
+    pub(crate) fn change_port(&self, number: u32, change: impl FnOnce(&mut Port)) {
+        let changed = self.bridge.publish(|snapshot, changes| {
+            let mut port = (**snapshot.ports.get(&number)?).clone();
+            change(&mut port);
+            snapshot.ports.insert_mut(number, Arc::new(port.clone()));
+            changes.everything();
+            Some(port)
+        });
+        if let Some(port) = changed {
+            self.tell(Event::PortStatus(PORT_MODIFIED, Box::new(port_description(&port, self))));
+        }
+    }
+
+    /// Puts the cable of a port in or out. A device behind it shows it to its other end.
+    pub(crate) fn set_link(&self, number: u32, down: bool) {
+        let snapshot = self.bridge.snapshot();
+        let Some(port) = snapshot.ports.get(&number).filter(|port| port.link_down != down) else { return };
+        if let Some(netdev) = self.netdev(number) {
+            // A device that cannot be switched is cut off all the same: translation takes nothing from it.
+            let _ = netdev.set_admin_up(!down && port.config & port::config::DOWN == 0);
+        }
+        self.change_port(number, |port| port.link_down = down);
+    }
+
+    /// Events from now on.
+    pub fn events(&self) -> broadcast::Receiver<Event> {
+        self.events.subscribe()
+    }
+
+    /// Tells the controllers; nobody may be listening.
+    pub fn tell(&self, event: Event) {
+        let _ = self.events.send(event);
+    }
+
+    /// Credits all that was forwarded, so that counters are exact.
+    pub fn flush(&self) {
+        self.datapath.ask(|context| context.engine.flush_credits());
+    }
+
+    /// Packets that the whole datapath dropped so far, by reason, the most frequent first.
+    pub fn drops(&self) -> Vec<(String, u64)> {
+        let counted = self.datapath.ask(|context| context.engine.drops().clone()).unwrap_or_default();
+        let mut drops: Vec<(String, u64)> =
+            counted.into_iter().map(|(reason, packets)| (reason.to_owned(), packets)).collect();
+        let bridges: Vec<Arc<Bridge>> =
+            self.network.bridge_names().iter().filter_map(|name| self.network.bridge(name)).collect();
+        let all = |counter: fn(&Bridge) -> &AtomicU64| {
+            bridges.iter().map(|bridge| counter(bridge).load(Ordering::Relaxed)).sum::<u64>()
+        };
+        drops.push(("controller is behind".into(), all(|bridge| &bridge.punts_dropped)));
+        drops.push(("too many packets for the controller".into(), all(|bridge| &bridge.punts_limited)));
+        drops.retain(|(_, packets)| *packets != 0);
+        drops.sort_by_key(|(_, packets)| std::cmp::Reverse(*packets));
+        drops
+    }
+
+    /// Explains what happens to a packet, which is written as a match; nothing is run or changed.
+    ///
+    /// # Errors
+    /// A sentence about what is wrong with the packet.
+    pub fn trace(&self, packet: &str) -> Result<String, String> {
+        let matching = heddle_openflow::text::parse_match(packet).map_err(|error| error.to_string())?;
+        let mut key = *matching.key();
+        let number = key.in_port();
+        let Some(datapath_port) = self.datapath_port(number) else {
+            let name = &self.bridge.name;
+            return Err(format!("bridge {name} has no port {number} with a device; name one with in_port="));
+        };
+        key.set_in_port(datapath_port);
+        Ok(heddle_pipeline::trace::trace(&self.network, &key, self.clock.now_ms()))
+    }
+
+    /// The cached decisions about packets that came in by this bridge's devices, a line each.
+    pub fn dump_megaflows(&self) -> String {
+        let ports: BTreeMap<u32, String> = self
+            .devices()
+            .values()
+            .map(|device| (device.datapath_port, device.netdev.name().to_owned()))
+            .collect();
+        let now_ms = self.clock.now_ms();
+        let flows = self.datapath.ask(|context| context.engine.dump_flows()).unwrap_or_default();
+        let mut text = String::new();
+        for flow in flows {
+            let Some(name) = ports.get(&flow.key.in_port()) else { continue };
+            let mut mask = flow.mask;
+            mask.words[heddle_flow::layout::PORT] = 0;
+            let matching = heddle_openflow::text::print_match(&Match::new(&flow.key, &mask));
+            let comma = if matching.is_empty() { "" } else { "," };
+            let idle = now_ms.saturating_sub(flow.used_ms) as f64 / 1000.0;
+            text.push_str(&format!(
+                "recirc_id({:#x}),in_port({name}){comma}{matching}, packets:{}, bytes:{}, used:{idle:.3}s, actions:{}\n",
+                flow.key.recirc_id(),
+                flow.packets,
+                flow.bytes,
+                heddle_pipeline::trace::print_actions(&flow.actions)
+            ));
+        }
+        text
+    }
+
+    /// Returns once no packet is under way by what was published before.
+    pub fn barrier(&self) {
+        self.datapath.ask(|_| ());
+    }
+
+    /// Sends a packet as a controller asks.
+    ///
+    /// # Errors
+    /// If an action names what is not there, or the packet is too large.
+    pub fn packet_out(&self, in_port: u32, actions: &[Action], data: &[u8]) -> Result<(), OfError> {
+        if data.len() > heddle_wire::packet::MAX_FRAME {
+            return Err(OfError::RequestBadPacket);
+        }
+        let packet = Packet::from_frame(data);
+        let mut key = PacketKey::default();
+        heddle_flow::extract(packet.data(), in_port, 0, &mut key);
+        let key: FlowKey = key.expand();
+        Known::of_packet(&key).actions(actions)?;
+        let (network, bridge, actions) =
+            (Arc::clone(&self.network), Arc::clone(&self.bridge), actions.to_vec());
+        if self.packets_out.fetch_add(1, Ordering::Relaxed) % PACKETS_OUT == PACKETS_OUT - 1 {
+            self.barrier();
+        }
+        self.datapath.post(move |context| {
+            let now_ms = context.now_ms;
+            let outcome = Translation::packet_out(&network, &bridge, in_port, &key, &actions, now_ms);
+            let usage = heddle_datapath::Usage {
+                packets: 1,
+                bytes: packet.len() as u64,
+                used_ms: now_ms,
+                tcp_flags: 0,
+            };
+            outcome.decision.credit(&usage);
+            context.engine.execute(packet, in_port, &outcome.actions, now_ms);
+        });
+        Ok(())
+    }
+
+    /// Counters of one port, or of all.
+    pub fn port_stats(&self, number: u32) -> Vec<PortStats> {
+        let now_ms = self.clock.now_ms();
+        let devices = self.devices();
+        let snapshot = self.bridge.snapshot();
+        let mut stats: Vec<PortStats> = snapshot
+            .ports
+            .values()
+            .filter(|port| number == port::ANY || number == port.number)
+            .map(|port| {
+                let device = devices.get(&port.number);
+                let of = device.map_or_else(Default::default, |device| device.netdev.statistics());
+                let patch = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+                PortStats {
+                    number: port.number,
+                    counters: [
+                        of.rx_packets + patch(&port.counters.rx_packets),
+                        of.tx_packets + patch(&port.counters.tx_packets),
+                        of.rx_bytes + patch(&port.counters.rx_bytes),
+                        of.tx_bytes + patch(&port.counters.tx_bytes),
+                        of.rx_dropped,
+                        of.tx_dropped,
+                        of.rx_errors,
+                        of.tx_errors,
+                    ],
+                    duration_ms: device.map_or(0, |device| now_ms.saturating_sub(device.added_ms)),
+                }
+            })
+            .collect();
+        stats.sort_by_key(|port| port.number);
+        stats
+    }
+
+    /// What time brings: ends flows whose time is up and addresses that were not seen for long, and takes over from
+    /// controllers that are gone for too long.
+    pub fn expire(&self) {
+        let now_ms = self.clock.now_ms();
+        self.fail_open(now_ms);
+        if self.bridge.fdb.expire(now_ms) {
+            self.bridge.touch();
+        }
+        if !self.bridge.expiry_due(now_ms) {
+            return;
+        }
+        // A flow is idle only if it is after all that was forwarded is credited.
+        self.flush();
+        let gone = self.bridge.expire(now_ms);
+        if gone.iter().any(|(flow, _)| flow.flags & FlowMod::SEND_REMOVED != 0) {
+            // What passed since belongs to the announcement.
+            self.flush();
+        }
+        for (flow, why) in gone {
+            if flow.flags & FlowMod::SEND_REMOVED != 0 {
+                self.tell(Event::FlowRemoved(Box::new(flow_removed(&flow, why, now_ms))));
+            }
+        }
+    }
+}
