@@ -370,7 +370,7 @@ const ACTIONS: &[&str] = &[
     "load:0->NXM_NX_REG0[0]",
     "dec_ttl",
     "push_vlan:0x8100",
-    "set_field:5->vlan_vid",
+    "set_field:4101->vlan_vid",
     "strip_vlan",
     "mod_dl_src:02:00:00:00:00:09",
     "mod_dl_dst:02:00:00:00:00:02",
