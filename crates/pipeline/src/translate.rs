@@ -674,7 +674,8 @@ impl<'a> Translation<'a> {
         if destination & 0xffff_ffff_fff0 == 0x0180_c200_0000 {
             return self.drop_because("reserved multicast address");
         }
-        if source >> 40 & 1 == 0 {
+        // A packet that a controller sends for itself says nothing about where its source is.
+        if source >> 40 & 1 == 0 && self.stay.snapshot.ports.contains_key(&self.stay.in_port) {
             self.learn(vlan, source);
         }
         let multicast = destination >> 40 & 1 == 1;

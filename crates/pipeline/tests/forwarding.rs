@@ -45,7 +45,7 @@ fn tables_tags_and_fields() {
         &bridge,
         "table=1,reg3=7,udp,tp_dst=53,actions=dec_ttl,mod_dl_dst:02:00:00:00:00:09,goto_table:2",
     );
-    world.flow(&bridge, "table=2,ip,actions=write_actions(output:3),set_field:10.9.9.9->nw_dst,output:2,push_vlan:0x8100,set_field:5->vlan_vid");
+    world.flow(&bridge, "table=2,ip,actions=write_actions(output:3),set_field:10.9.9.9->nw_dst,output:2,push_vlan:0x8100,set_field:4101->vlan_vid");
     world.send("s1-eth1", &udp(1, 2, 53));
     let plain = world.sent("s1-eth2").remove(0);
     assert_eq!(plain[..6], [2, 0, 0, 0, 0, 9]);

@@ -358,3 +358,16 @@ fn a_packet_out_through_the_tables_runs_the_action_set() {
     assert_eq!(peer.ask(&message(20, &[]))[1], 21);
     assert_eq!(to.sent().len(), 1);
 }
+
+#[test]
+fn an_address_is_not_learned_from_the_controller() {
+    let switch = switch();
+    let mut peer = Peer::new(&switch, false);
+    let normal = output(0xffff_fffa);
+    peer.tell(&packet_out(0xffff_fffd, std::slice::from_ref(&normal), &udp(0)));
+    peer.ask(&message(20, &[]));
+    assert!(peer.bridge.bridge.fdb.entries().is_empty());
+    peer.tell(&packet_out(1, &[normal], &udp(0)));
+    peer.ask(&message(20, &[]));
+    assert_eq!(peer.bridge.bridge.fdb.entries().iter().map(|entry| entry.port).collect::<Vec<_>>(), [1]);
+}
