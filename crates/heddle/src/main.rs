@@ -83,8 +83,12 @@ enum Verb {
         /// The shell.
         shell: clap_complete::Shell,
     },
-    /// Print the manual page.
-    Man,
+    /// Print the manual page, or write all of them.
+    Man {
+        /// Write a page for the program and each of its verbs to this directory.
+        #[arg(long)]
+        dir: Option<PathBuf>,
+    },
     /// The process that a lab hangs from.
     #[command(hide = true)]
     LabSupervisor,
@@ -130,7 +134,11 @@ fn run(verb: Verb) -> Result<ExitCode> {
         Verb::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "heddle", &mut std::io::stdout());
         }
-        Verb::Man => clap_mangen::Man::new(Cli::command()).render(&mut std::io::stdout())?,
+        Verb::Man { dir: Some(dir) } => {
+            std::fs::create_dir_all(&dir)?;
+            clap_mangen::generate_to(Cli::command(), dir)?;
+        }
+        Verb::Man { dir: None } => clap_mangen::Man::new(Cli::command()).render(&mut std::io::stdout())?,
         Verb::LabSupervisor => heddle_lab::supervisor::run()?,
         Verb::LabWatch { run_directory, controller } => heddle_lab::watch::run(&run_directory, controller)?,
         Verb::LabSwitch { rundir } => lab_switch::run(switch::new()?, &rundir)?,

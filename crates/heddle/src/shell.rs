@@ -1,13 +1,13 @@
 //! The lab's shell: reads lines, from a terminal or from a pipe, and does what they say.
 
 use std::fs::File;
-use std::io::{BufRead, IsTerminal};
+use std::io::{BufRead, IsTerminal, Write};
 use std::process::Command as Process;
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 use heddle_lab::client::Lab;
-use heddle_lab::shell::{Command, parse, show_info, show_pings};
+use heddle_lab::shell::{Command, parse, show_info, show_ping_results, show_pings};
 use heddle_lab::topology::Topology;
 use rustyline::error::ReadlineError;
 
@@ -125,9 +125,19 @@ impl<'a> Shell<'a> {
 
     /// Pings between hosts, shows the outcome, and says whether all answered.
     pub fn ping_all(&self, hosts: &[String], ipv6: bool, timeout: u32) -> Result<bool> {
-        let results = self.lab.ping(hosts, ipv6, timeout)?;
-        print!("{}", show_pings(&results));
-        Ok(results.iter().all(|result| result.answered))
+        println!("*** Ping: testing ping reachability");
+        let all = self.topology.hosts.iter().map(|host| host.name.clone());
+        let from: Vec<String> = if hosts.is_empty() { all.collect() } else { hosts.to_vec() };
+        let (mut sent, mut received) = (0, 0);
+        for host in from {
+            let results = self.lab.ping(std::slice::from_ref(&host), hosts, ipv6, timeout)?;
+            print!("{}", show_pings(&host, &results));
+            std::io::stdout().flush()?;
+            sent += results.len();
+            received += results.iter().filter(|result| result.answered).count();
+        }
+        print!("{}", show_ping_results(sent, received));
+        Ok(sent == received)
     }
 
     /// Measures TCP throughput and shows it.

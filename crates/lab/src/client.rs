@@ -160,12 +160,18 @@ impl Lab {
         Ok(Running { channel })
     }
 
-    /// Pings between all hosts (or those named), each to each.
+    /// Pings from each host of `from` to each of `to`; all hosts where a list is empty.
     ///
     /// # Errors
     /// A host is unknown, or `ping` cannot be run.
-    pub fn ping(&self, hosts: &[String], ipv6: bool, timeout: u32) -> Result<Vec<Pinged>, LabError> {
-        match self.ask(&Request::Ping { hosts: hosts.to_vec(), ipv6, timeout })? {
+    pub fn ping(
+        &self,
+        from: &[String],
+        to: &[String],
+        ipv6: bool,
+        timeout: u32,
+    ) -> Result<Vec<Pinged>, LabError> {
+        match self.ask(&Request::Ping { from: from.to_vec(), to: to.to_vec(), ipv6, timeout })? {
             Reply::Ping(results) => Ok(results),
             other => Err(unexpected(&other)),
         }

@@ -85,10 +85,12 @@ pub enum Request {
     Signal(i32),
     /// State of the lab.
     Info,
-    /// Ping between all hosts, or those named.
+    /// Ping between hosts.
     Ping {
-        /// The hosts; all when empty.
-        hosts: Vec<String>,
+        /// Who asks; all when empty.
+        from: Vec<String>,
+        /// Who should answer; all when empty.
+        to: Vec<String>,
         /// IPv6 instead of IPv4.
         ipv6: bool,
         /// Seconds to wait for an answer.

@@ -243,20 +243,18 @@ pub fn show_info(info: &Info) -> String {
     text
 }
 
-/// The outcome of a pingall as Mininet shows it.
+/// What one host's pings came to, as Mininet shows it: `X` for who did not answer.
 #[must_use]
-pub fn show_pings(results: &[Pinged]) -> String {
-    let mut text = String::from("*** Ping: testing ping reachability\n");
-    for row in results.chunk_by(|a, b| a.from == b.from) {
-        let to: String =
-            row.iter().map(|p| if p.answered { format!("{} ", p.to) } else { "X ".into() }).collect();
-        let _ = writeln!(text, "{} -> {to}", row[0].from);
-    }
-    let received = results.iter().filter(|p| p.answered).count();
-    let sent = results.len();
+pub fn show_pings(from: &str, results: &[Pinged]) -> String {
+    let word = |p: &Pinged| if p.answered { format!("{} ", p.to) } else { "X ".to_owned() };
+    format!("{from} -> {}\n", results.iter().map(word).collect::<String>())
+}
+
+/// The sum of all pings.
+#[must_use]
+pub fn show_ping_results(sent: usize, received: usize) -> String {
     let dropped = (sent - received) as f64 * 100.0 / sent.max(1) as f64;
-    let _ = writeln!(text, "*** Results: {dropped:.0}% dropped ({received}/{sent} received)");
-    text
+    format!("*** Results: {dropped:.0}% dropped ({received}/{sent} received)\n")
 }
 
 #[cfg(test)]
@@ -292,7 +290,8 @@ mod tests {
     #[test]
     fn results_are_counted() {
         let pinged = |answered| Pinged { from: "h1".into(), to: "h2".into(), answered };
-        assert!(show_pings(&[pinged(true)]).ends_with("0% dropped (1/1 received)\n"));
-        assert!(show_pings(&[pinged(false)]).contains("h1 -> X"));
+        assert_eq!(show_pings("h1", &[pinged(true), pinged(false)]), "h1 -> h2 X \n");
+        assert_eq!(show_ping_results(3, 2), "*** Results: 33% dropped (2/3 received)\n");
+        assert_eq!(show_ping_results(0, 0), "*** Results: 0% dropped (0/0 received)\n");
     }
 }

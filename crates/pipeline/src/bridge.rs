@@ -209,6 +209,12 @@ impl Network {
         Some(bridge)
     }
 
+    /// Makes every cached decision be made again.
+    pub(crate) fn decide_again(&self) {
+        self.bridges.load().values().for_each(|bridge| bridge.changes.everything());
+        self.touch();
+    }
+
     /// The bridge of this name.
     pub fn bridge(&self, name: &str) -> Option<Arc<Bridge>> {
         self.bridges.load().get(name).cloned()

@@ -1,7 +1,9 @@
 //! Translations that wait for a packet to be looked up again, and what is known of packets handed to controllers.
 //!
-//! Both are known to the datapath by a number. Equal contents get the same number, so that the tables grow with what the
-//! flow tables say and not with traffic; both are bounded all the same.
+//! Both are known to the datapath by a number. Equal contents get the same number, so that the tables grow mostly with what
+//! the flow tables say. Where flows copy packets' bits to metadata or registers they grow with traffic; so they are bounded,
+//! and when one is full it is emptied and every decision is made again. Numbers are not given twice, so that an old one is
+//! known to be old.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -14,36 +16,47 @@ const MAX_ENTRIES: usize = 65_536;
 
 /// Values by number, each value once.
 pub struct Interned<V> {
-    state: Mutex<(HashMap<V, u32>, Vec<V>)>,
+    state: Mutex<State<V>>,
+}
+
+struct State<V> {
+    numbers: HashMap<V, u32>,
+    /// The value of number `first` and those that follow.
+    values: Vec<V>,
+    first: u32,
 }
 
 impl<V> Default for Interned<V> {
     fn default() -> Self {
-        Self { state: Mutex::new((HashMap::new(), Vec::new())) }
+        Self { state: Mutex::new(State { numbers: HashMap::new(), values: Vec::new(), first: 1 }) }
     }
 }
 
 impl<V: Clone + Eq + Hash> Interned<V> {
-    /// The number of a value, from 1; `None` when there are too many.
-    pub fn number(&self, value: &V) -> Option<u32> {
+    /// The number of a value, from 1, and whether all others were forgotten to make room for it.
+    pub fn number(&self, value: &V) -> (u32, bool) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let (numbers, values) = &mut *state;
-        if let Some(&number) = numbers.get(value) {
-            return Some(number);
+        if let Some(&number) = state.numbers.get(value) {
+            return (number, false);
         }
-        if values.len() >= MAX_ENTRIES {
-            return None;
+        let full = state.values.len() >= MAX_ENTRIES;
+        if full {
+            let next = state
+                .first
+                .checked_add(2 * MAX_ENTRIES as u32)
+                .map_or(1, |_| state.first + MAX_ENTRIES as u32);
+            *state = State { numbers: HashMap::new(), values: Vec::new(), first: next };
         }
-        values.push(value.clone());
-        let number = values.len() as u32;
-        numbers.insert(value.clone(), number);
-        Some(number)
+        let number = state.first + state.values.len() as u32;
+        state.values.push(value.clone());
+        state.numbers.insert(value.clone(), number);
+        (number, full)
     }
 
-    /// The value of a number.
+    /// The value of a number, unless it was forgotten.
     pub fn value(&self, number: u32) -> Option<V> {
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        state.1.get((number as usize).checked_sub(1)?).cloned()
+        state.values.get(number.checked_sub(state.first)? as usize).cloned()
     }
 }
 
@@ -95,3 +108,35 @@ pub struct Punt {
 
 /// What is known of packets handed to controllers, by the number that the datapath knows.
 pub type Punts = Interned<Punt>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_table_is_emptied_and_old_numbers_stay_old() {
+        let interned = Interned::default();
+        assert_eq!(
+            (interned.number(&7), interned.number(&8), interned.number(&7)),
+            ((1, false), (2, false), (1, false))
+        );
+        for value in 9..MAX_ENTRIES + 7 {
+            assert!(!interned.number(&value).1);
+        }
+        let (number, forgot) = interned.number(&MAX_ENTRIES.wrapping_mul(2));
+        assert!(forgot && number as usize == MAX_ENTRIES + 1);
+        assert_eq!((interned.value(1), interned.value(number)), (None, Some(MAX_ENTRIES * 2)));
+        assert_eq!(interned.number(&7), (number + 1, false));
+    }
+
+    #[test]
+    fn numbers_begin_again_before_they_run_out() {
+        let interned = Interned::default();
+        interned.state.lock().expect("no panic holds it").first = u32::MAX - MAX_ENTRIES as u32 - 5;
+        for value in 0..MAX_ENTRIES {
+            interned.number(&value);
+        }
+        assert_eq!(interned.number(&MAX_ENTRIES), (1, true));
+        assert_eq!(interned.value(1), Some(MAX_ENTRIES));
+    }
+}

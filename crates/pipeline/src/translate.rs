@@ -262,9 +262,15 @@ impl<'a> Translation<'a> {
             steps,
             action_set: std::mem::take(&mut self.stay.action_set),
         };
-        match self.network.frozen.number(&state) {
-            Some(id) => self.actions.push(Act::Recirculate(id)),
-            None => self.fail("too many recirculations"),
+        let (id, forgot) = self.network.frozen.number(&state);
+        self.actions.push(Act::Recirculate(id));
+        self.renumber(forgot);
+    }
+
+    /// Where numbers were forgotten, the decisions that name them are made again.
+    fn renumber(&mut self, forgot: bool) {
+        if forgot {
+            self.network.decide_again();
         }
     }
 
@@ -674,7 +680,8 @@ impl<'a> Translation<'a> {
         if destination & 0xffff_ffff_fff0 == 0x0180_c200_0000 {
             return self.drop_because("reserved multicast address");
         }
-        if source >> 40 & 1 == 0 {
+        // A packet that a controller sends for itself says nothing about where its source is.
+        if source >> 40 & 1 == 0 && self.stay.snapshot.ports.contains_key(&self.stay.in_port) {
             self.learn(vlan, source);
         }
         let multicast = destination >> 40 & 1 == 1;
@@ -736,10 +743,9 @@ impl<'a> Translation<'a> {
             in_port: self.stay.in_port,
             metadata: self.key.get(Field::Metadata) as u64,
         };
-        match self.network.punts.number(&punt) {
-            Some(id) => self.actions.push(Act::Punt { id, max_len }),
-            None => self.drop_because("too many kinds of packet-in"),
-        }
+        let (id, forgot) = self.network.punts.number(&punt);
+        self.actions.push(Act::Punt { id, max_len });
+        self.renumber(forgot);
     }
 
     /// Writes out the header changes gathered since the last commit, also those that leave this packet as it is: another

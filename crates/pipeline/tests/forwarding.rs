@@ -45,7 +45,7 @@ fn tables_tags_and_fields() {
         &bridge,
         "table=1,reg3=7,udp,tp_dst=53,actions=dec_ttl,mod_dl_dst:02:00:00:00:00:09,goto_table:2",
     );
-    world.flow(&bridge, "table=2,ip,actions=write_actions(output:3),set_field:10.9.9.9->nw_dst,output:2,push_vlan:0x8100,set_field:5->vlan_vid");
+    world.flow(&bridge, "table=2,ip,actions=write_actions(output:3),set_field:10.9.9.9->nw_dst,output:2,push_vlan:0x8100,set_field:4101->vlan_vid");
     world.send("s1-eth1", &udp(1, 2, 53));
     let plain = world.sent("s1-eth2").remove(0);
     assert_eq!(plain[..6], [2, 0, 0, 0, 0, 9]);
@@ -196,5 +196,29 @@ fn segments_cross_whole_or_are_cut_by_what_the_device_takes() {
             assert_eq!(finished, frames == 4);
         }
         assert_eq!(world.flows(&bridge)[0].stats.packets.load(Ordering::Relaxed), 4);
+    }
+}
+
+/// Metadata that a flow copies from packets makes a kind of packet-in of each; when there are too many, older ones are told
+/// again rather than dropped for ever.
+#[test]
+fn packet_ins_of_more_kinds_than_are_remembered() {
+    let mut world = World::new();
+    let bridge = world.bridge("s1", false);
+    world.device(&bridge, 1, Offloads::default());
+    world.flow(&bridge, "udp,actions=move:NXM_OF_IP_SRC[]->OXM_OF_METADATA[0..31],controller");
+    let mut frame = udp(1, 2, 80);
+    let mut send = |world: &mut World, source: u32| {
+        frame[26..30].copy_from_slice(&source.to_be_bytes());
+        world.now_ms += 2; // Packet-ins are limited in rate.
+        world.send("s1-eth1", &frame);
+        let told = world.punted("s1");
+        assert_eq!(told.iter().map(|packet| packet.metadata).collect::<Vec<_>>(), [u64::from(source)]);
+    };
+    for source in 0..66_000 {
+        send(&mut world, source);
+    }
+    for source in (0..66_000).step_by(1_000) {
+        send(&mut world, source);
     }
 }

@@ -46,7 +46,11 @@ pub fn stream_name(bytes: &[u8]) {
     name_of::<Place>(text);
 }
 
-static SWITCH: LazyLock<Mutex<Switch>> = LazyLock::new(|| {
+/// A switch with a bridge `br0` that has two dummy devices, `p1` and `p2`.
+///
+/// # Panics
+/// If no thread can be had.
+pub fn switch() -> Switch {
     let mut switch = Switch::new(Clock::default(), 7).expect("a thread can be had");
     let port = |ofport: u32| PortConfig {
         name: format!("p{ofport}"),
@@ -57,15 +61,17 @@ static SWITCH: LazyLock<Mutex<Switch>> = LazyLock::new(|| {
     };
     let bridge = BridgeConfig {
         name: "br0".into(),
-        datapath_id: 1,
+        datapath_id: 0x0000_0200_0000_0001,
         fail_mode: FailMode::Secure,
         controllers: Vec::new(),
         ports: vec![port(1), port(2)],
         removed: false,
     };
     switch.configure(&[bridge], &[]).expect("the configuration is good");
-    Mutex::new(switch)
-});
+    switch
+}
+
+static SWITCH: LazyLock<Mutex<Switch>> = LazyLock::new(|| Mutex::new(switch()));
 
 /// Whatever a peer says after its hello, the agent answers in messages, and no cached answer is wrong afterwards.
 ///

@@ -200,7 +200,8 @@ impl Switch {
                 self.attach(bridge, config.ofport, netdev, &counters)?
             }
         };
-        let mac = (bridge.datapath_id << 8 | u64::from(config.ofport)).to_be_bytes();
+        // Locally administered; unique among bridges whose datapath ids differ in their low 24 bits.
+        let mac = (bridge.datapath_id << 16 | u64::from(config.ofport)).to_be_bytes();
         let port = Port {
             number: config.ofport,
             name: config.name.clone(),

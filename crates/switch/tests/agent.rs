@@ -85,9 +85,9 @@ fn a_slave_reads_and_no_more() {
     a.tell(&Mod::default().bytes());
 }
 
-/// What a controller is told of until it is told of `kind`, or of nothing for a second.
+/// What a controller is told of until it is told of `kind`, or of nothing for half a second.
 fn told(peer: &Peer, events: &mut tokio::sync::broadcast::Receiver<Event>, kind: u8) -> Option<Vec<u8>> {
-    let deadline = Instant::now() + Duration::from_secs(1);
+    let deadline = Instant::now() + Duration::from_millis(500);
     while Instant::now() < deadline {
         let Ok(event) = events.try_recv() else {
             std::thread::sleep(Duration::from_millis(1));
@@ -188,16 +188,9 @@ fn statistics_are_filtered_by_port_group_and_cookie() {
 fn a_long_reply_comes_in_parts() {
     let switch = switch();
     let mut peer = Peer::new(&switch, false);
-    for priority in 0..10_000 {
-        peer.tell(
-            &Mod {
-                priority,
-                matching: matching("80000a02 0800"),
-                instructions: apply(&[output(1)]),
-                ..Mod::default()
-            }
-            .bytes(),
-        );
+    for number in 0..10_000u32 {
+        let matching = matching(&format!("80000a02 0800 80001804 0a{number:06x}"));
+        peer.tell(&Mod { matching, instructions: apply(&[output(1)]), ..Mod::default() }.bytes());
     }
     let parts = peer.say(&flow_request(1, u32::MAX, u32::MAX, 0, 0));
     assert!(parts.len() > 10);
@@ -357,4 +350,17 @@ fn a_packet_out_through_the_tables_runs_the_action_set() {
     peer.tell(&packet_out(1, &[output(0xffff_fff9)], &udp(0)));
     assert_eq!(peer.ask(&message(20, &[]))[1], 21);
     assert_eq!(to.sent().len(), 1);
+}
+
+#[test]
+fn an_address_is_not_learned_from_the_controller() {
+    let switch = switch();
+    let mut peer = Peer::new(&switch, false);
+    let normal = output(0xffff_fffa);
+    peer.tell(&packet_out(0xffff_fffd, std::slice::from_ref(&normal), &udp(0)));
+    peer.ask(&message(20, &[]));
+    assert!(peer.bridge.bridge.fdb.entries().is_empty());
+    peer.tell(&packet_out(1, &[normal], &udp(0)));
+    peer.ask(&message(20, &[]));
+    assert_eq!(peer.bridge.bridge.fdb.entries().iter().map(|entry| entry.port).collect::<Vec<_>>(), [1]);
 }

@@ -1,20 +1,26 @@
 //! ICMPv6 (RFC 4443) with neighbour discovery (RFC 4861).
 
 use std::net::Ipv6Addr;
+use std::ops::Deref;
 
 use crate::addr::MacAddr;
-use crate::view::{WireError, array, be16, be32, room, split};
+use crate::icmp::IcmpView;
+pub use crate::icmp::LEN;
+use crate::view::{WireError, array, be32, room, split};
 
-/// Bytes of the header that every message has.
-pub const LEN: usize = 8;
 /// Most options of a neighbour discovery message that are walked.
 pub const MAX_OPTIONS: usize = 16;
 
-/// An ICMPv6 message.
+/// An ICMPv6 message. Its header is laid out as ICMP's, and is read as that.
 #[derive(Clone, Copy, Debug)]
-pub struct Icmpv6View<'a> {
-    header: &'a [u8; LEN],
-    payload: &'a [u8],
+pub struct Icmpv6View<'a>(IcmpView<'a>);
+
+impl<'a> Deref for Icmpv6View<'a> {
+    type Target = IcmpView<'a>;
+
+    fn deref(&self) -> &IcmpView<'a> {
+        &self.0
+    }
 }
 
 impl<'a> Icmpv6View<'a> {
@@ -23,38 +29,12 @@ impl<'a> Icmpv6View<'a> {
     /// # Errors
     /// If it is short.
     pub fn new(bytes: &'a [u8]) -> Result<Self, WireError> {
-        let (header, payload) = split(bytes)?;
-        Ok(Self { header, payload })
-    }
-
-    /// Type.
-    pub fn kind(&self) -> u8 {
-        self.header[0]
-    }
-
-    /// Code.
-    pub fn code(&self) -> u8 {
-        self.header[1]
-    }
-
-    /// Checksum field.
-    pub fn checksum(&self) -> u16 {
-        be16(self.header, 2)
-    }
-
-    /// The header's second word, whose meaning depends on the type.
-    pub fn word(&self) -> u32 {
-        be32(self.header, 4)
-    }
-
-    /// What follows the header.
-    pub fn payload(&self) -> &'a [u8] {
-        self.payload
+        IcmpView::new(bytes).map(Self)
     }
 
     /// The target of a neighbour solicitation, advertisement or redirect; `None` for other or short messages.
     pub fn nd_target(&self) -> Option<Ipv6Addr> {
-        let target = self.payload.first_chunk::<16>()?;
+        let target = self.payload().first_chunk::<16>()?;
         (self.code() == 0 && matches!(self.kind(), 135..=137)).then(|| (*target).into())
     }
 }

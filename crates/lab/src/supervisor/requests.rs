@@ -17,7 +17,7 @@ use nix::unistd::Pid;
 
 use super::Lab;
 use crate::protocol::{Info, Pinged, Reply, Request, Throughput};
-use crate::topology::End;
+use crate::topology::{End, Host};
 use crate::wire::Channel;
 
 /// Pings in flight at once.
@@ -40,7 +40,7 @@ pub(super) fn converse(lab: &Lab, mut channel: Channel, stop: &Sender<()>) {
             }
             Request::Signal(_) => Err("no program runs on this connection".into()),
             Request::Info => Ok(Reply::Info(Box::new(info(lab)))),
-            Request::Ping { hosts, ipv6, timeout } => ping(lab, &hosts, ipv6, timeout),
+            Request::Ping { from, to, ipv6, timeout } => ping(lab, [&from, &to], ipv6, timeout),
             Request::Iperf { client, server, seconds } => iperf(lab, &client, &server, seconds),
             Request::Link { a, b, up } => set_link(lab, &a, &b, up),
             Request::Stop => {
@@ -125,16 +125,18 @@ fn execute(lab: &Lab, name: &str, program: Program, mut channel: Channel) {
     });
 }
 
-fn ping(lab: &Lab, names: &[String], ipv6: bool, timeout: u32) -> Result<Reply, String> {
-    let topology = &lab.launch.topology;
-    for name in names {
+fn ping(lab: &Lab, [from, to]: [&[String]; 2], ipv6: bool, timeout: u32) -> Result<Reply, String> {
+    let hosts = &lab.launch.topology.hosts;
+    for name in from.iter().chain(to) {
         host(lab, name)?;
     }
-    let chosen: Vec<_> =
-        topology.hosts.iter().filter(|h| names.is_empty() || names.contains(&h.name)).collect();
+    let chosen = |names: &[String]| -> Vec<&Host> {
+        hosts.iter().filter(|host| names.is_empty() || names.contains(&host.name)).collect()
+    };
+    let (from, to) = (chosen(from), chosen(to));
     let mut pairs = vec![];
-    for from in &chosen {
-        for to in chosen.iter().filter(|to| to.name != from.name) {
+    for from in from {
+        for to in to.iter().filter(|to| to.name != from.name) {
             if let Some(address) = to.address(ipv6) {
                 pairs.push((from.name.as_str(), to.name.as_str(), address.to_string()));
             }

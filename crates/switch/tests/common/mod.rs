@@ -3,35 +3,13 @@
 
 use std::sync::Arc;
 
-use heddle_datapath::Clock;
 use heddle_openflow::{Framer, OfError};
 use heddle_switch::Switch;
 use heddle_switch::bridge::ManagedBridge;
-use heddle_switch::config::{BridgeConfig, FailMode, PortConfig, PortKind};
 use heddle_switch::connection::Connection;
+pub use heddle_switch::fuzz::switch;
 
 pub const XID: u32 = 0x1234_5678;
-
-pub fn switch() -> Switch {
-    let mut switch = Switch::new(Clock::default(), 7).unwrap();
-    let port = |ofport: u32| PortConfig {
-        name: format!("p{ofport}"),
-        ofport,
-        kind: PortKind::Dummy,
-        link_down: false,
-        removed: false,
-    };
-    let bridge = BridgeConfig {
-        name: "br0".into(),
-        datapath_id: 0x0000_0200_0000_0001,
-        fail_mode: FailMode::Secure,
-        controllers: Vec::new(),
-        ports: vec![port(1), port(2)],
-        removed: false,
-    };
-    switch.configure(&[bridge], &[]).unwrap();
-    switch
-}
 
 /// One peer of the bridge.
 pub struct Peer {
