@@ -9,6 +9,7 @@ use anyhow::{Context, Result, bail};
 use clap::{Args, Subcommand, ValueEnum};
 use heddle_lab::client::{Lab, Options, list};
 use heddle_lab::protocol::{Controller, Info, Progress, Wiring};
+use heddle_lab::supervisor::counted;
 use heddle_lab::topology::{FailMode, MAX_FILE_SIZE, Topology};
 use heddle_switch::server::CONTROL_SOCKET;
 
@@ -281,14 +282,9 @@ fn start(arguments: Arguments) -> Result<ExitCode> {
 }
 
 fn counts(topology: &Topology) -> String {
-    let count =
-        |number: usize, one: &str, many: &str| format!("{number} {}", if number == 1 { one } else { many });
-    format!(
-        "{}, {}, {}",
-        count(topology.hosts.len(), "host", "hosts"),
-        count(topology.switches.len(), "switch", "switches"),
-        count(topology.links.len(), "link", "links")
-    )
+    let hosts = counted(topology.hosts.len(), "host", "hosts");
+    let switches = counted(topology.switches.len(), "switch", "switches");
+    format!("{hosts}, {switches}, {}", counted(topology.links.len(), "link", "links"))
 }
 
 fn stop(which: Which, all: bool) -> Result<ExitCode> {

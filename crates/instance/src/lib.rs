@@ -79,7 +79,7 @@ pub struct Nic {
 /// What the switch gets of a device that was made.
 #[derive(Debug)]
 pub enum Attachment {
-    /// A TAP's descriptor, with 12-byte vnet headers; the device lives as long as the descriptor.
+    /// A TAP's descriptor, with 12-byte vnet headers; the device lives as long as the instance's namespace.
     Tap(OwnedFd),
     /// The near end of a veth pair, by its name in the caller's network namespace: up, with the device's MTU and
     /// without addresses. The pair vanishes with either end, and with the instance's namespace once the kernel gets

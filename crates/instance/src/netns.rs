@@ -2,7 +2,8 @@
 //!
 //! A TAP is made inside the namespace while the caller keeps its descriptor: one netdev a host instead of two.
 //! Where `/dev/net/tun` is closed to the caller ([`tap_available`]), a veth pair serves: it takes no more than
-//! privileges over both namespaces, which an ordinary user has in a user namespace of his own. IPv6 duplicate address detection and router solicitation are off, so that a lab is usable at
+//! privileges over both namespaces, which an ordinary user has in a user namespace of his own. IPv6 duplicate address
+//! detection, router solicitation and repeated listener reports are off, so that a lab is usable at
 //! once and starts quiet.
 
 use std::ffi::CString;
@@ -150,7 +151,15 @@ fn create_namespace() -> io::Result<OwnedFd> {
     unshare(CloneFlags::CLONE_NEWNET)?;
     loopback_up()?;
     // The files are absent without IPv6, and addresses carry the flag as well, so that failure costs nothing.
-    for (key, value) in [("accept_dad", "0"), ("router_solicitations", "0"), ("accept_ra", "0")] {
+    // Multicast listener reports are sent once and not again: a thousand hosts that each tell a thousand others
+    // twice keep a switch busy for seconds.
+    for (key, value) in [
+        ("accept_dad", "0"),
+        ("router_solicitations", "0"),
+        ("accept_ra", "0"),
+        ("mldv1_unsolicited_report_interval", "2000000000"),
+        ("mldv2_unsolicited_report_interval", "2000000000"),
+    ] {
         let _ = fs::write(format!("/proc/sys/net/ipv6/conf/default/{key}"), value);
     }
     Ok(File::open("/proc/thread-self/ns/net")?.into())

@@ -17,6 +17,7 @@ use nix::unistd::sethostname;
 /// Requests of the TUN driver.
 mod tun {
     nix::ioctl_write_int_bad!(set_offload, 0x4004_54d0);
+    nix::ioctl_write_int_bad!(set_persistent, 0x4004_54cb);
     nix::ioctl_write_ptr_bad!(set_vnet_header_size, 0x4004_54d8, libc::c_int);
     nix::ioctl_write_ptr_bad!(set_interface, 0x4004_54ca, libc::ifreq);
 }
@@ -37,7 +38,7 @@ pub fn check_interface_name(name: &str) -> io::Result<()> {
     Ok(())
 }
 
-/// Turns an open `/dev/net/tun` into a TAP of this name in the calling thread's network namespace.
+/// Turns an open `/dev/net/tun` into a TAP of this name in the calling thread's network namespace, which it vanishes with.
 ///
 /// # Errors
 /// The kernel's refusal, or a name longer than 15 bytes.
@@ -54,6 +55,10 @@ pub fn make_tap(tun: File, name: &str) -> io::Result<OwnedFd> {
     unsafe { tun::set_interface(fd, &request) }?;
     // SAFETY: the descriptor is open, and the kernel reads one int.
     unsafe { tun::set_vnet_header_size(fd, &VNET_HEADER_SIZE) }?;
+    // The device lasts until its namespace goes: the kernel then removes those of all namespaces at once, where the
+    // end of each descriptor would cost it some 25 ms.
+    // SAFETY: the descriptor is open and the argument is a plain integer.
+    unsafe { tun::set_persistent(fd, 1) }?;
     for offloads in OFFLOADS {
         // SAFETY: the descriptor is open and the argument is a plain integer.
         if unsafe { tun::set_offload(fd, offloads) }.is_ok() {

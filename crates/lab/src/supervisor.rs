@@ -31,6 +31,8 @@ const MAKERS: usize = 4;
 const MAX_CLIENTS: usize = 128;
 /// Time for switches to reach their controller before the lab is said to be up without it.
 const CONTROLLER_TIMEOUT: Duration = Duration::from_secs(5);
+/// Time for a host's kernel to send what it sends by itself when a device comes up: two ticks of its timer.
+const FIRST_WORDS: Duration = Duration::from_millis(20);
 /// Time for a connected controller to add its first flows; some add none.
 const FIRST_FLOWS: Duration = Duration::from_millis(500);
 
@@ -79,11 +81,12 @@ fn start(launch: Launch, starter: &Channel) -> Result<Arc<Lab>, String> {
     own_the_namespaces(&launch.name).map_err(|e| format!("the lab's namespaces cannot be set up: {e}"))?;
     let reaper = Reaper::start().map_err(|e| format!("no thread can be started: {e}"))?;
     write_hosts_file(&launch).map_err(|e| format!("the lab's hosts file cannot be written: {e}"))?;
-    step(format!("creating {} hosts", launch.topology.hosts.len()))?;
+    step(format!("creating {}", counted(launch.topology.hosts.len(), "host", "hosts")))?;
     let wiring = wiring(&launch, |text| starter.send(&Progress::Warning(text), &[]))?;
     let (hosts, mut ports) = make_hosts(&launch, wiring)?;
+    hush(&ports);
     ports.extend(patches(&launch));
-    step(format!("starting {} switches", launch.topology.switches.len()))?;
+    step(format!("starting {}", counted(launch.topology.switches.len(), "switch", "switches")))?;
     if launch.controller == Controller::BuiltIn {
         keep_controller(&launch, &reaper);
     }
@@ -108,6 +111,21 @@ fn start(launch: Launch, starter: &Channel) -> Result<Arc<Lab>, String> {
         }
     }
     Ok(Arc::new(Lab { launch, hosts, reaper, fate, clients: AtomicUsize::new(0) }))
+}
+
+/// A number of things, in words.
+#[must_use]
+pub fn counted(number: usize, one: &str, many: &str) -> String {
+    format!("{number} {}", if number == 1 { one } else { many })
+}
+
+/// Forgets what hosts sent when their devices came up, before any cable was in: each would be flooded to all others.
+fn hush(ports: &[Port]) {
+    std::thread::sleep(FIRST_WORDS);
+    let mut frame = [0; 2048];
+    for tap in ports.iter().filter_map(|(_, _, tap)| tap.as_ref()) {
+        while nix::unistd::read(&tap.descriptor, &mut frame).is_ok() {}
+    }
 }
 
 /// Waits until every switch has its controller, and a moment more for the first flows.
