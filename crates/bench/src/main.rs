@@ -1,6 +1,7 @@
 //! Measurements, one a subcommand. Each is bounded in time, prints medians with their spread, and ends with a line of JSON.
 
 mod churn;
+mod masks;
 mod memory;
 mod namespaces;
 mod rounds;
@@ -23,6 +24,8 @@ enum Verb {
     Memory(memory::Options),
     /// What established flows keep of their rate while flows and addresses change elsewhere.
     Churn(churn::Options),
+    /// What a rule set of many masks costs those who use it, and others.
+    Masks(masks::Options),
     /// Two network namespaces joined by each of several switches (root).
     Namespaces(namespaces::Options),
     /// Send small packets by an interface, as fast as it takes them.
@@ -33,6 +36,7 @@ fn main() -> Result<()> {
     match Cli::parse().command {
         Verb::Memory(options) => memory::run(&options),
         Verb::Churn(options) => churn::run(&options),
+        Verb::Masks(options) => masks::run(&options),
         Verb::Namespaces(options) => namespaces::run(&options),
         Verb::Send(options) => sender::run(&options),
     }

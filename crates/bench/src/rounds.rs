@@ -15,6 +15,11 @@ impl Case {
         Self { name: name.into(), unit, samples: Vec::new() }
     }
 
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
     /// Takes the sample of a round.
     pub fn add(&mut self, sample: f64) {
         self.samples.push(sample);
