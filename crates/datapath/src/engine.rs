@@ -59,6 +59,9 @@ pub struct Mismatch {
 struct RxPort {
     number: u32,
     queue: Box<dyn RxQueue>,
+    /// How many packets are asked for next. One after a rest, so that a lone packet does not wait while the device is asked
+    /// for another; more and more while there are.
+    wanted: usize,
 }
 
 /// A poll thread's state.
@@ -172,7 +175,7 @@ impl<T: Translator> Engine<T> {
         self.core.executor.add_port(number, netdev)?;
         let queues = netdev.take_rx_queues();
         let descriptors = queues.iter().filter_map(|queue| queue.readiness()).collect();
-        self.rx.extend(queues.into_iter().map(|queue| RxPort { number, queue }));
+        self.rx.extend(queues.into_iter().map(|queue| RxPort { number, queue, wanted: 1 }));
         Ok(descriptors)
     }
 
@@ -200,7 +203,8 @@ impl<T: Translator> Engine<T> {
         let mut batch = std::mem::take(&mut self.batch);
         let port = &mut self.rx[index];
         let number = port.number;
-        let count = port.queue.receive(&mut self.core.executor.pool, &mut batch, BATCH);
+        let count = port.queue.receive(&mut self.core.executor.pool, &mut batch, port.wanted);
+        port.wanted = if count < port.wanted { count.max(1) } else { BATCH.min(4 * port.wanted) };
         if count != 0 {
             self.process(&mut batch, number, now_ms);
         }

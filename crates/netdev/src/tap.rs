@@ -3,10 +3,10 @@
 //! The interface may live in another network namespace and its descriptor may have come over a Unix socket, so
 //! nothing here looks the interface up by name: the descriptor is all there is. Frames cross with the virtio-net
 //! header, so that 64 KiB segments and unfinished checksums pass whole. A frame is read straight into a pool
-//! buffer, its header beside it. Whoever owns the interface may write any header; each is checked against its frame.
+//! buffer, its header before it. Whoever owns the interface may write any header; each is checked against its frame.
 
 use std::fs::{File, OpenOptions};
-use std::io::{ErrorKind, IoSlice, IoSliceMut, Read, Write};
+use std::io::{ErrorKind, IoSlice, Read, Write};
 use std::os::fd::{AsFd, OwnedFd, RawFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::sync::Arc;
@@ -158,7 +158,7 @@ impl Netdev for Tap {
             self.taken.store(false, Ordering::Relaxed);
             return Vec::new();
         };
-        vec![Box::new(TapRx { shared: Arc::clone(&self.shared), watch, header: [0; vnet::HEADER_LEN] })]
+        vec![Box::new(TapRx { shared: Arc::clone(&self.shared), watch })]
     }
 
     fn open_tx_queue(&self) -> Result<Box<dyn TxQueue>, NetdevError> {
@@ -171,7 +171,6 @@ struct TapRx {
     /// What poll threads wait on. A TAP whose interface was deleted reports an error for ever, and a descriptor
     /// that another process holds too stays in every epoll set it was ever in; a set of our own cures both.
     watch: Watch,
-    header: [u8; vnet::HEADER_LEN],
 }
 
 /// What one read found.
@@ -184,13 +183,14 @@ enum Found {
 impl TapRx {
     #[inline]
     fn read(&mut self, packet: &mut Packet) -> Found {
-        let room = packet.receive_room();
-        let most = room.len();
-        let mut parts = [IoSliceMut::new(&mut self.header), IoSliceMut::new(room)];
-        let length = match (&self.shared.file).read_vectored(&mut parts) {
+        // One piece, the header in the headroom: reading into two costs the kernel a tenth more.
+        let room = packet.receive_room_behind(vnet::HEADER_LEN);
+        let most = room.len() - vnet::HEADER_LEN;
+        let length = match (&self.shared.file).read(room) {
             Ok(length) => length,
             Err(error) => return self.failed(&error),
         };
+        let Some(&header) = room.first_chunk::<{ vnet::HEADER_LEN }>() else { return Found::Nothing };
         let Some(length) = length.checked_sub(vnet::HEADER_LEN).filter(|&len| len >= ETHERNET_HEADER) else {
             return Found::Refused(Refusal::Runt);
         };
@@ -199,7 +199,7 @@ impl TapRx {
             return Found::Refused(Refusal::Oversize);
         }
         packet.received(length);
-        match vnet::parse(&self.header, packet.data()) {
+        match vnet::parse(&header, packet.data()) {
             Ok(offload) => {
                 packet.offload = offload;
                 Found::Frame
@@ -274,12 +274,20 @@ struct TapTx {
 }
 
 impl TapTx {
-    fn write(&self, packet: &Packet) {
+    /// Writes a packet, whose front becomes the header; it is of no further use.
+    fn write(&self, packet: &mut Packet) {
         let header = vnet::emit(&packet.offload);
-        let parts = [IoSlice::new(&header), IoSlice::new(packet.data())];
-        let packets = packet.wire_packets();
-        match (&self.shared.file).write_vectored(&parts) {
-            Ok(_) => self.counters.sent(packets, packet.wire_bytes()),
+        let (packets, bytes) = (packet.wire_packets(), packet.wire_bytes());
+        let written = match packet.push_front(header.len()) {
+            Some(front) => {
+                front.copy_from_slice(&header);
+                (&self.shared.file).write(packet.data())
+            }
+            // Tunnel headers have taken all of the headroom.
+            None => (&self.shared.file).write_vectored(&[IoSlice::new(&header), IoSlice::new(packet.data())]),
+        };
+        match written {
+            Ok(_) => self.counters.sent(packets, bytes),
             Err(error) if is_room(&error) => self.counters.dropped(packets),
             Err(_) => self.counters.errors(packets),
         }
@@ -295,13 +303,13 @@ fn is_room(error: &std::io::Error) -> bool {
 impl TxQueue for TapTx {
     fn send(&mut self, pool: &mut PacketPool, batch: &mut Vec<Packet>) {
         let up = self.shared.admin_up.load(Ordering::Relaxed);
-        for packet in batch.drain(..) {
+        for mut packet in batch.drain(..) {
             if !up {
                 self.counters.dropped(packet.wire_packets());
             } else if packet.len() > MAX_FRAME {
                 self.counters.errors(packet.wire_packets());
             } else {
-                self.write(&packet);
+                self.write(&mut packet);
             }
             pool.give(packet);
         }

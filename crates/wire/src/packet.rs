@@ -219,6 +219,19 @@ impl Frame {
         self.room()
     }
 
+    /// The same room with `prefix` bytes of the headroom before it, for a device that puts a header of its own before the
+    /// frame. Follow with [`Frame::received`], whose length counts the frame alone.
+    ///
+    /// # Panics
+    /// If the headroom is smaller than `prefix`.
+    #[inline]
+    pub fn receive_room_behind(&mut self, prefix: usize) -> &mut [u8] {
+        assert!(prefix <= HEADROOM, "a device's header is smaller than the headroom");
+        self.clear();
+        let (origin, capacity) = (self.origin as usize, self.capacity());
+        &mut self.storage[origin - prefix..origin + capacity]
+    }
+
     /// Says that the device wrote `len` bytes into [`Frame::receive_room`].
     ///
     /// # Panics
