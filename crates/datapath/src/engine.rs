@@ -67,6 +67,8 @@ struct RxPort {
 /// A poll thread's state.
 pub struct Engine<T> {
     rx: Vec<RxPort>,
+    /// Where in `rx` the queue with a descriptor is, so that a wake-up costs the same however many ports there are.
+    places: Vec<Option<usize>>,
     batch: Vec<Packet>,
     lookups: Box<[Lookup; BATCH]>,
     core: Core<T>,
@@ -103,6 +105,7 @@ impl<T: Translator> Engine<T> {
     pub fn new(translator: T, seed: u64) -> Self {
         Self {
             rx: Vec::new(),
+            places: Vec::new(),
             batch: Vec::with_capacity(BATCH),
             lookups: Box::new([Lookup::default(); BATCH]),
             core: Core {
@@ -175,7 +178,9 @@ impl<T: Translator> Engine<T> {
         self.core.executor.add_port(number, netdev)?;
         let queues = netdev.take_rx_queues();
         let descriptors = queues.iter().filter_map(|queue| queue.readiness()).collect();
+        let first = self.rx.len();
         self.rx.extend(queues.into_iter().map(|queue| RxPort { number, queue, wanted: 1 }));
+        self.note_places(first);
         Ok(descriptors)
     }
 
@@ -185,7 +190,22 @@ impl<T: Translator> Engine<T> {
         let gone = self.rx.iter().filter(|port| port.number == number);
         let descriptors = gone.filter_map(|port| port.queue.readiness()).collect();
         self.rx.retain(|port| port.number != number);
+        self.places.clear();
+        self.note_places(0);
         descriptors
+    }
+
+    /// Notes where the queues from `first` on are, by their descriptors.
+    fn note_places(&mut self, first: usize) {
+        for (place, port) in self.rx.iter().enumerate().skip(first) {
+            let Some(descriptor) = port.queue.readiness().and_then(|fd| usize::try_from(fd).ok()) else {
+                continue;
+            };
+            if self.places.len() <= descriptor {
+                self.places.resize(descriptor + 1, None);
+            }
+            self.places[descriptor] = Some(place);
+        }
     }
 
     /// Takes one batch from every receive queue; returns how many packets there were.
@@ -195,8 +215,8 @@ impl<T: Translator> Engine<T> {
 
     /// Takes one batch from the receive queue with this descriptor.
     pub fn poll_descriptor(&mut self, descriptor: std::os::fd::RawFd, now_ms: u64) -> usize {
-        let queue = self.rx.iter().position(|port| port.queue.readiness() == Some(descriptor));
-        queue.map_or(0, |index| self.poll_queue(index, now_ms))
+        let place = usize::try_from(descriptor).ok().and_then(|fd| *self.places.get(fd)?);
+        place.map_or(0, |place| self.poll_queue(place, now_ms))
     }
 
     fn poll_queue(&mut self, index: usize, now_ms: u64) -> usize {
