@@ -70,6 +70,7 @@ pub struct Context<T> {
     pub now_ms: u64,
     epoll: Epoll,
     busy: VecDeque<RawFd>,
+    spin: Spin,
 }
 
 /// A running poll thread. Dropping the last handle ends it.
@@ -102,7 +103,8 @@ impl<T: Translator> Datapath<T> {
         epoll.add(&*wake, EpollEvent::new(EpollFlags::EPOLLIN, WAKE))?;
         let (tasks, inbox) = mpsc::channel();
         let thread_wake = Arc::clone(&wake);
-        let context = Context { engine, now_ms: clock.now_ms(), epoll, busy: VecDeque::new() };
+        let context =
+            Context { engine, now_ms: clock.now_ms(), epoll, busy: VecDeque::new(), spin: Spin::default() };
         std::thread::Builder::new()
             .name("poll".into())
             .spawn(move || run(context, &inbox, &thread_wake, &clock))?;
@@ -176,15 +178,31 @@ impl<T: Translator> Context<T> {
         }
     }
 
+    /// Waits until a queue has packets, a task has come, or the time is up; not at all while queues are busy.
     fn wait(&mut self, events: &mut [EpollEvent], timeout_ms: Option<u64>, wake: &EventFd) {
-        let timeout = match timeout_ms {
-            _ if !self.busy.is_empty() => EpollTimeout::ZERO,
-            None => EpollTimeout::NONE,
-            Some(timeout) => {
-                EpollTimeout::try_from(Duration::from_millis(timeout)).unwrap_or(EpollTimeout::ZERO)
+        if !self.busy.is_empty() {
+            self.look(events, EpollTimeout::ZERO, wake);
+            return;
+        }
+        if let Some(end) = self.spin.begin() {
+            while Instant::now() < end {
+                if self.look(events, EpollTimeout::ZERO, wake) {
+                    return self.spin.end(true);
+                }
+                // Whoever is to send the next packet may need this processor for it.
+                std::thread::yield_now();
             }
-        };
-        let Ok(count) = self.epoll.wait(events, timeout) else { return };
+            self.spin.end(false);
+        }
+        let timeout = timeout_ms.map_or(EpollTimeout::NONE, |timeout| {
+            EpollTimeout::try_from(Duration::from_millis(timeout)).unwrap_or(EpollTimeout::ZERO)
+        });
+        self.look(events, timeout, wake);
+    }
+
+    /// Asks which queues have packets; whether anything was there.
+    fn look(&mut self, events: &mut [EpollEvent], timeout: EpollTimeout, wake: &EventFd) -> bool {
+        let Ok(count) = self.epoll.wait(events, timeout) else { return false };
         for event in &events[..count] {
             if event.data() == WAKE {
                 let _ = wake.read();
@@ -192,6 +210,44 @@ impl<T: Translator> Context<T> {
                 self.busy.push_back(event.data() as RawFd);
             }
         }
+        count != 0
+    }
+}
+
+/// How long to look for more before going to sleep.
+///
+/// To be woken takes several times as long as to forward a packet, most of all where the processor has gone to sleep as
+/// well. So a thread that has had work looks on for a while; the while halves each time it was in vain and doubles
+/// each time it was not, and now and then is tried again. A thread that has slept does not look: idle costs nothing.
+#[derive(Default)]
+struct Spin {
+    budget: Duration,
+    in_vain: u32,
+}
+
+/// The longest that a thread looks on.
+const MAX_SPIN: Duration = Duration::from_micros(50);
+/// The shortest that is worth it.
+const MIN_SPIN: Duration = Duration::from_micros(5);
+/// How many sleeps there are between two tries once looking was in vain.
+const TRY_EVERY: u32 = 64;
+
+impl Spin {
+    /// Until when to look on now; `None` for not at all.
+    fn begin(&mut self) -> Option<Instant> {
+        if self.budget < MIN_SPIN {
+            self.in_vain += 1;
+            if self.in_vain < TRY_EVERY {
+                return None;
+            }
+            (self.budget, self.in_vain) = (MAX_SPIN, 0);
+        }
+        Some(Instant::now() + self.budget)
+    }
+
+    /// Looking ended.
+    fn end(&mut self, found: bool) {
+        self.budget = if found { MAX_SPIN.min(self.budget * 2) } else { self.budget / 2 };
     }
 }
 
@@ -251,5 +307,30 @@ mod wait {
 
     pub fn delete(epoll: &Epoll, descriptor: RawFd) -> nix::Result<()> {
         epoll.delete(borrow(&descriptor))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn looking_on_in_vain_ends_and_is_tried_again_now_and_then() {
+        let mut spin = Spin::default();
+        let mut looked = 0;
+        for _ in 0..10 * TRY_EVERY {
+            if spin.begin().is_some() {
+                looked += 1;
+                spin.end(false);
+            }
+        }
+        // Some halvings to each try.
+        assert!((10..=50).contains(&looked), "{looked}");
+        spin.budget = MIN_SPIN;
+        for _ in 0..8 {
+            assert!(spin.begin().is_some());
+            spin.end(true);
+        }
+        assert_eq!(spin.budget, MAX_SPIN);
     }
 }
