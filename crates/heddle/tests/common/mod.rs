@@ -136,12 +136,18 @@ pub fn installed(program: &str, package: &str) -> bool {
     found
 }
 
-/// Every network namespace that a process is in or holds.
-pub fn namespaces() -> BTreeSet<String> {
+/// Every process of the machine.
+pub fn every_process() -> Vec<i32> {
+    let all = std::fs::read_dir("/proc").unwrap().flatten();
+    all.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect()
+}
+
+/// Every network namespace that one of the processes is in or holds.
+pub fn namespaces(processes: &[i32]) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
-    for process in std::fs::read_dir("/proc").unwrap().flatten() {
-        let own = std::fs::read_link(process.path().join("ns/net"));
-        let held = std::fs::read_dir(process.path().join("fd")).into_iter().flatten().flatten();
+    for pid in processes {
+        let own = std::fs::read_link(format!("/proc/{pid}/ns/net"));
+        let held = std::fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
         let held = held.filter_map(|fd| std::fs::read_link(fd.path()).ok());
         let names = own.into_iter().chain(held).map(|link| link.to_string_lossy().into_owned());
         found.extend(names.filter(|name| name.starts_with("net:[")));
