@@ -11,6 +11,8 @@ use std::time::{Duration, Instant};
 use common::{Place, every_process, kill, labs_work, names, namespaces, wait_until};
 
 const ROUNDS: u32 = 40;
+/// Rounds of these whose lab is up.
+const RUNNING: u32 = 8;
 
 fn cgroups() -> BTreeSet<String> {
     let hierarchies = names("/sys/fs/cgroup");
@@ -41,6 +43,9 @@ fn a_supervisor_killed_at_any_moment_leaves_nothing() {
             !place.processes("lab-supervisor").is_empty() || lab.try_wait().unwrap().is_some()
         });
         std::thread::sleep(moment.saturating_sub(begun.elapsed()));
+        if round >= ROUNDS - RUNNING {
+            wait_until("the lab is up", || place.run_directory("doomed").join("control.sock").exists());
+        }
         of_labs.extend(namespaces(&place.processes("")).difference(&own).cloned());
         killed_while_starting += u32::from(!place.run_directory("doomed").join("control.sock").exists());
         // The one between the starter and PID 1 of the new namespace has the same words for a moment.
