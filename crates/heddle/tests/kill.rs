@@ -5,6 +5,7 @@
 mod common;
 
 use std::collections::BTreeSet;
+use std::fs::File;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
@@ -30,10 +31,14 @@ fn a_supervisor_killed_at_any_moment_leaves_nothing() {
     let own = namespaces(&[std::process::id() as i32]);
     let mut of_labs = BTreeSet::new();
     let mut killed_while_starting = 0;
+    let tap = File::options().read(true).write(true).open("/dev/net/tun").is_ok();
+    if !tap {
+        eprintln!("SKIPPED: labs wired by TAP: /dev/net/tun cannot be opened");
+    }
     for round in 0..ROUNDS {
         // From the first system call to a lab that has been up for a while.
         let moment = Duration::from_micros(1_500 * u64::from(round));
-        let wiring = if round % 2 == 0 { "tap" } else { "veth" };
+        let wiring = if tap && round % 2 == 0 { "tap" } else { "veth" };
         let mut lab =
             place.heddle(&["lab", "--topo", "tree,depth=2,fanout=3", "--name", "doomed", "--wiring", wiring]);
         let lab = lab.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
