@@ -88,6 +88,9 @@ enum Verb {
         /// Write a page for the program and each of its verbs to this directory.
         #[arg(long)]
         dir: Option<PathBuf>,
+        /// Print the reference of the database's tables and columns instead (Markdown).
+        #[arg(long, conflicts_with = "dir")]
+        database: bool,
     },
     /// The process that a lab hangs from.
     #[command(hide = true)]
@@ -134,11 +137,12 @@ fn run(verb: Verb) -> Result<ExitCode> {
         Verb::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "heddle", &mut std::io::stdout());
         }
-        Verb::Man { dir: Some(dir) } => {
+        Verb::Man { database: true, .. } => print!("{}", heddle_switch::schema::reference()),
+        Verb::Man { dir: Some(dir), .. } => {
             std::fs::create_dir_all(&dir)?;
             clap_mangen::generate_to(Cli::command(), dir)?;
         }
-        Verb::Man { dir: None } => clap_mangen::Man::new(Cli::command()).render(&mut std::io::stdout())?,
+        Verb::Man { dir: None, .. } => clap_mangen::Man::new(Cli::command()).render(&mut std::io::stdout())?,
         Verb::LabSupervisor => heddle_lab::supervisor::run()?,
         Verb::LabWatch { run_directory, controller } => heddle_lab::watch::run(&run_directory, controller)?,
         Verb::LabSwitch { rundir } => lab_switch::run(switch::new()?, &rundir)?,

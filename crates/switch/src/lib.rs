@@ -9,6 +9,7 @@ pub mod config;
 pub mod connection;
 #[doc(hidden)]
 pub mod fuzz;
+pub mod schema;
 pub mod server;
 pub mod stream;
 pub mod switch;
