@@ -1,6 +1,7 @@
 //! The `heddle` program: flags and glue.
 #![forbid(unsafe_code)]
 
+mod clients;
 mod controller;
 mod lab;
 mod lab_switch;
@@ -78,6 +79,8 @@ enum Verb {
         #[arg(long, requires = "config")]
         flows: Option<PathBuf>,
     },
+    /// Ask a daemon, as `ovs-appctl` does.
+    Appctl(clients::Words),
     /// Print completions for a shell.
     Completions {
         /// The shell.
@@ -113,6 +116,9 @@ enum Verb {
 }
 
 fn main() -> ExitCode {
+    if let Some(code) = clients::dispatch() {
+        return code;
+    }
     run(Cli::parse().command).unwrap_or_else(|error| {
         eprintln!("heddle: {error:#}");
         ExitCode::FAILURE
@@ -134,6 +140,7 @@ fn run(verb: Verb) -> Result<ExitCode> {
             print!("{}", switch::trace(&config, &bridge, &packet, flows.as_deref())?);
         }
         Verb::Trace { bridge, packet, lab, .. } => print!("{}", lab::trace(lab.as_deref(), bridge, packet)?),
+        Verb::Appctl(_) => anyhow::bail!("clients are run by their own parser"),
         Verb::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "heddle", &mut std::io::stdout());
         }
