@@ -7,7 +7,7 @@ use crate::fatal::{Fatal, fail, reason};
 use crate::log::{self, Level};
 use crate::options::{self, Opt, Order, Takes, opt};
 use crate::unixctl::{Answer, Connection};
-use crate::{place, timeout};
+use crate::{json, place, timeout};
 
 const OWN: &[Opt] = &[
     opt("target", 't', Takes::Value),
@@ -45,7 +45,7 @@ Other options:
 pub fn run(words: &[String], out: &mut dyn Write) -> Result<u8, Fatal> {
     let (given, words) = options::parse(words, TABLES, Order::Leading)?;
     let (mut target, mut seconds) = ("ovs-vswitchd".to_owned(), None);
-    let (mut json, mut pretty) = (false, false);
+    let (mut as_json, mut pretty) = (false, false);
     for given in given {
         match given.name.as_str() {
             "target" => given.text().clone_into(&mut target),
@@ -55,8 +55,8 @@ pub fn run(words: &[String], out: &mut dyn Write) -> Result<u8, Fatal> {
             }
             "timeout" => seconds = Some(timeout::parse("-T or --timeout", given.text())?),
             "format" => match given.text() {
-                "json" => json = true,
-                "text" => json = false,
+                "json" => as_json = true,
+                "text" => as_json = false,
                 other => return fail(format!("value {other} on -f or --format is invalid")),
             },
             "pretty" => pretty = true,
@@ -80,7 +80,7 @@ pub fn run(words: &[String], out: &mut dyn Write) -> Result<u8, Fatal> {
     let Some((command, arguments)) = words.split_first() else {
         return fail("at least one non-option argument is required (use --help for help)");
     };
-    if pretty && !json {
+    if pretty && !as_json {
         return fail("--pretty is supported with --format json only");
     }
     timeout::arm(seconds);
@@ -90,7 +90,7 @@ pub fn run(words: &[String], out: &mut dyn Write) -> Result<u8, Fatal> {
             .ask(command, arguments)
             .map_err(|error| Fatal::new(format!("{target}: transaction error ({})", reason(&error))))
     };
-    if json {
+    if as_json {
         // The form of answers is a property of the connection.
         let words = ["--format".to_owned(), "json".to_owned()];
         if let Answer::Error(text) = ask(&mut connection, "set-options", &words)? {
@@ -99,8 +99,8 @@ pub fn run(words: &[String], out: &mut dyn Write) -> Result<u8, Fatal> {
     }
     match ask(&mut connection, command, arguments)? {
         Answer::Error(text) => refused(&target, &text),
-        Answer::Result(value) if json => {
-            let text = if pretty { print_pretty(&value) } else { value.to_string() };
+        Answer::Result(value) if as_json => {
+            let text = if pretty { json::pretty(&value) } else { json::compact(&value) };
             writeln!(out, "{text}")?;
             Ok(0)
         }
@@ -110,11 +110,6 @@ pub fn run(words: &[String], out: &mut dyn Write) -> Result<u8, Fatal> {
             Ok(0)
         }
     }
-}
-
-/// Indented by two, as the daemons' own JSON is.
-fn print_pretty(value: &serde_json::Value) -> String {
-    serde_json::to_string_pretty(value).unwrap_or_default()
 }
 
 /// What ends text that does not end its line.
@@ -216,7 +211,7 @@ mod tests {
         let (socket, thread) = daemon("json", answers);
         let mut out = Vec::new();
         assert_eq!(run(&words(&["-t", &socket, "--format=json", "--pretty", "x"]), &mut out), Ok(0));
-        assert_eq!(out, b"{\n  \"a\": 1\n}\n");
+        assert_eq!(out, b"{\n  \"a\": 1}\n");
         assert!(thread.join().unwrap().contains(r#""method":"set-options","params":["--format","json"]"#));
     }
 

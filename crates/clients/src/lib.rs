@@ -9,10 +9,12 @@
 pub mod appctl;
 pub mod background;
 pub mod fatal;
+pub mod json;
 pub mod log;
 pub mod options;
 pub mod place;
 pub mod stream;
+pub mod table;
 pub mod timeout;
 pub mod unixctl;
 

@@ -5,6 +5,7 @@ use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream, ToSocketAddrs};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// A stream of bytes in both directions.
@@ -56,6 +57,11 @@ fn host_and_port(text: &str, usual: u16) -> Option<(String, u16)> {
     }
 }
 
+/// A path that is not absolute is one in the directory of sockets.
+fn socket_path(path: &str) -> PathBuf {
+    crate::place::run_directory().join(path)
+}
+
 impl Stream {
     /// Calls, or waits for one call, by name. `port` is the protocol's usual one.
     ///
@@ -64,7 +70,7 @@ impl Stream {
     pub fn connect(name: &str, port: u16) -> Result<Self, ConnectError> {
         let (kind, rest) = name.split_once(':').ok_or(ConnectError::NotAName)?;
         match kind {
-            "unix" => Ok(Self::Unix(UnixStream::connect(rest)?)),
+            "unix" => Ok(Self::Unix(UnixStream::connect(socket_path(rest))?)),
             "tcp" => {
                 let (host, port) = host_and_port(rest, port).ok_or(ConnectError::NotAName)?;
                 let mut error = io::Error::from_raw_os_error(nix::errno::Errno::EINVAL as i32);
@@ -153,7 +159,7 @@ impl AsFd for Stream {
 #[derive(Debug)]
 pub enum Listener {
     /// A Unix socket and its path.
-    Unix(UnixListener, String),
+    Unix(UnixListener, PathBuf),
     /// A TCP port.
     Tcp(TcpListener),
 }
@@ -166,11 +172,12 @@ impl Listener {
     pub fn bind(name: &str, port: u16) -> Result<Self, ConnectError> {
         match name.split_once(':') {
             Some(("punix", path)) => {
+                let path = socket_path(path);
                 // A socket that nobody answers is left over from a process that was killed.
-                if UnixStream::connect(path).is_err() {
-                    let _ = std::fs::remove_file(path);
+                if UnixStream::connect(&path).is_err() {
+                    let _ = std::fs::remove_file(&path);
                 }
-                Ok(Self::Unix(UnixListener::bind(path)?, path.to_owned()))
+                Ok(Self::Unix(UnixListener::bind(&path)?, path))
             }
             Some(("ptcp", rest)) => {
                 let (number, host) = rest.split_once(':').unwrap_or((rest, ""));
