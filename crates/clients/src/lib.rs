@@ -8,11 +8,14 @@
 
 pub mod appctl;
 pub mod background;
+pub mod database;
 pub mod fatal;
 pub mod json;
 pub mod log;
 pub mod options;
+pub mod ovsdb_client;
 pub mod place;
+pub mod signals;
 pub mod stream;
 pub mod table;
 pub mod timeout;
@@ -24,11 +27,13 @@ pub use fatal::Fatal;
 pub type Client = fn(&[String], &mut dyn std::io::Write) -> Result<u8, Fatal>;
 
 /// The clients by the names that Open vSwitch gives their programs, and by the verbs of `heddle`.
-pub const CLIENTS: &[(&str, &str, Client)] = &[("ovs-appctl", "appctl", appctl::run)];
+pub const CLIENTS: &[(&str, &str, Client)] =
+    &[("ovs-appctl", "appctl", appctl::run), ("ovsdb-client", "ovsdb-client", ovsdb_client::run)];
 
 /// Runs a client as a program of this name: what went wrong is written to the standard error stream.
 pub fn run(program: &'static str, client: Client, words: &[String]) -> u8 {
     log::set_program(program);
+    signals::watch();
     let mut out = std::io::BufWriter::new(std::io::stdout().lock());
     let outcome = client(words, &mut out);
     // A reader that has gone is no error of ours: what it wanted, it has.

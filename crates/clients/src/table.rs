@@ -95,7 +95,7 @@ impl Style {
 /// A cell.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Cell {
-    /// Words of the program's own, the same in each style but quoted as JSON.
+    /// Words of the program's own, the same in each style.
     Text(String),
     /// A value of a database, in each of the three ways to write it.
     Datum {
@@ -117,7 +117,6 @@ impl Cell {
 
     fn text(&self, data: Data) -> String {
         match (self, data) {
-            (Self::Text(text), Data::Json) => json::compact(&json!(text)),
             (Self::Text(text), _) => text.clone(),
             (Self::Datum { string, .. }, Data::String) => string.clone(),
             (Self::Datum { bare, .. }, Data::Bare) => bare.clone(),
@@ -400,7 +399,7 @@ mod tests {
                 [\"a\",\"\",\"<>\"]],\"headings\":[\"name\",\"ids\",\"port\"]}}\n"
             )
         );
-        assert!(print(&[("data", "json")]).contains("\"br0\" [\"map\",[[\"a\",\"b c\"]]]"));
+        assert!(print(&[("data", "json")]).contains("br0  [\"map\",[[\"a\",\"b c\"]]]"));
     }
 
     #[test]
