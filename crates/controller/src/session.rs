@@ -10,8 +10,8 @@
 //! (OpenFlow 1.3.5 section 6.3.1.) Work and memory per call are bounded by the bytes that came: bytes are framed in
 //! small pieces and at most one message that is not whole is kept.
 
-use heddle_openflow::message::{VERSION_1_3, decode};
-use heddle_openflow::{Body, Framer, Message, OfError};
+use heddle_openflow::message::{Fault, decode};
+use heddle_openflow::{Body, Framer, Message, OfError, Version};
 
 use crate::app::Switch;
 
@@ -89,7 +89,7 @@ impl Session {
             closed: false,
             out: Vec::new(),
         };
-        session.send(Body::Hello(1 << VERSION_1_3));
+        session.send(Body::Hello(Version::V1_3.bit()));
         session
     }
 
@@ -104,7 +104,7 @@ impl Session {
     /// Appends a message with an id of its own.
     pub(crate) fn send(&mut self, body: Body) {
         self.xid = self.xid.wrapping_add(1);
-        self.out.extend(Message { xid: self.xid, body }.encode());
+        self.out.extend(Message::new(self.xid, body).encode());
     }
 
     /// Takes bytes as they came. What follows the end of the session is ignored.
@@ -115,11 +115,11 @@ impl Session {
                 let Some(framed) = self.framer.next_message() else { break };
                 self.heard_ms = now_ms;
                 self.probed = false;
-                match framed.map(|message| decode(&message)) {
+                match framed.map(|message| spoken(&message)) {
                     Ok(Ok(message)) => self.message(message, notices),
                     Ok(Err(fault)) => {
                         notices.push(Notice::Refused(fault.error));
-                        self.out.extend(fault.reply().encode());
+                        self.out.extend(fault.reply(Version::V1_3).encode());
                         if matches!(self.state, State::Hello) {
                             self.close(CloseReason::NoHello, notices);
                         }
@@ -162,7 +162,7 @@ impl Session {
     fn message(&mut self, message: Message, notices: &mut Vec<Notice>) {
         match (&self.state, message.body) {
             (State::Hello, Body::Hello(versions)) => {
-                if versions & 1 << VERSION_1_3 == 0 {
+                if versions & Version::V1_3.bit() == 0 {
                     let number = OfError::HelloIncompatible.number();
                     self.send(Body::Error { number, data: b"this controller speaks OpenFlow 1.3".to_vec() });
                     return self.close(CloseReason::NoCommonVersion, notices);
@@ -176,7 +176,7 @@ impl Session {
             }
             (State::Hello, _) => self.close(CloseReason::NoHello, notices),
             (_, Body::EchoRequest(data)) => {
-                self.out.extend(Message { xid: message.xid, body: Body::EchoReply(data) }.encode());
+                self.out.extend(Message::new(message.xid, Body::EchoReply(data)).encode());
             }
             (_, Body::Hello(_) | Body::EchoReply(_)) => (),
             (state, Body::Error { number, .. }) => {
@@ -203,4 +203,11 @@ impl Session {
             notices.push(Notice::Close(reason));
         }
     }
+}
+
+/// Reads a message; all but a hello are in the version that is spoken here.
+fn spoken(bytes: &[u8]) -> Result<Message, Fault> {
+    let message = decode(bytes)?;
+    let known = message.form.version == Version::V1_3 || matches!(message.body, Body::Hello(_));
+    if known { Ok(message) } else { Err(Fault::of(bytes, OfError::RequestBadVersion)) }
 }

@@ -64,6 +64,21 @@ pub enum Prerequisite {
 }
 
 impl Prerequisite {
+    /// The fields that say whether it holds.
+    pub fn fields(self) -> &'static [Field] {
+        match self {
+            Self::None => &[],
+            Self::Vlan => &[Field::VlanTci],
+            Self::Ip | Self::Ipv4 | Self::Ipv6 | Self::Arp | Self::Mpls => &[Field::EthType],
+            Self::Tcp | Self::Udp | Self::Sctp | Self::Icmpv4 | Self::Icmpv6 => {
+                &[Field::EthType, Field::NwProto]
+            }
+            Self::Nd | Self::NdSolicit | Self::NdAdvert => {
+                &[Field::EthType, Field::NwProto, Field::Icmpv6Type]
+            }
+        }
+    }
+
     /// Whether `key` has such fields. With a mask, the bits that decide must be asked by it as well.
     pub fn holds(self, key: &FlowKey, mask: Option<&FlowMask>) -> bool {
         let asked = |field: Field| mask.is_none_or(|mask| mask.get(field) == field.spec().full_mask());

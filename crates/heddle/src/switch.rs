@@ -53,7 +53,7 @@ pub fn run(config: &Path, rundir: &Path, flows: Option<&Path>) -> Result<()> {
     let bridges: Vec<_> = switch.bridges().cloned().collect();
     for bridge in &bridges {
         println!(
-            "{}: OpenFlow 1.3 at unix:{}/{}.mgmt",
+            "{}: OpenFlow at unix:{}/{}.mgmt",
             bridge.bridge.name,
             rundir.display(),
             bridge.bridge.name

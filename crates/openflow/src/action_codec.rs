@@ -6,11 +6,11 @@ use heddle_flow::layout::VLAN_PRESENT;
 use crate::action::{Action, Instruction};
 use crate::bytes::{Put, Reader};
 use crate::error::OfError;
+use crate::message::NICIRA;
 use crate::{oxm, port};
 
 /// Nicira's input port, whose 16 bits number ports as OpenFlow 1.0 does.
 const NXM_IN_PORT: u32 = 0x0000_0002;
-const NICIRA: u32 = 0x0000_2320;
 /// Most actions of a list: what fits a message.
 const MAX_ACTIONS: usize = 4096;
 
@@ -19,6 +19,17 @@ const MAX_ACTIONS: usize = 4096;
 /// # Errors
 /// The error that the specification names for an unknown type, a bad length or argument.
 pub fn decode_actions(reader: &mut Reader<'_>) -> Result<Vec<Action>, OfError> {
+    decode_list(reader, |kind, body| Ok(vec![decode_action(kind, body)?]))
+}
+
+/// Reads actions up to the reader's end, each by `one`, which gets its type and what follows its length.
+///
+/// # Errors
+/// As `one`; a bad length, or too many actions.
+pub(crate) fn decode_list(
+    reader: &mut Reader<'_>,
+    one: impl Fn(u16, &mut Reader<'_>) -> Result<Vec<Action>, OfError>,
+) -> Result<Vec<Action>, OfError> {
     let mut actions = Vec::new();
     while reader.left() != 0 {
         let mut header = *reader;
@@ -28,7 +39,7 @@ pub fn decode_actions(reader: &mut Reader<'_>) -> Result<Vec<Action>, OfError> {
         }
         let mut body = reader.part(length, OfError::ActionBadLength)?;
         body.skip(4)?;
-        actions.push(decode_action(kind, &mut body)?);
+        actions.extend(one(kind, &mut body)?);
         // What is left can only be padding up to a multiple of eight bytes.
         if body.left() >= 8 {
             return Err(OfError::ActionBadLength);
@@ -112,11 +123,43 @@ fn set_field(field: Field, value: u128, mask: u128) -> Result<Action, OfError> {
     Ok(Action::SetField { field, value, mask })
 }
 
-fn decode_nicira(body: &mut Reader<'_>) -> Result<Action, OfError> {
+/// Reads what follows type and length of an experimenter's action.
+pub(crate) fn decode_nicira(body: &mut Reader<'_>) -> Result<Action, OfError> {
     if body.u32()? != NICIRA {
         return Err(OfError::ActionBadExperimenter);
     }
-    Ok(match body.u16()? {
+    let kind = body.u16()?;
+    Ok(match kind {
+        4 => {
+            body.skip(2)?;
+            Action::SetQueue(body.u32()?)
+        }
+        2 | 9 => {
+            body.skip(if kind == 2 { 2 } else { 6 })?;
+            let id = if kind == 2 { body.u32()?.into() } else { body.u64()? };
+            return set_field(Field::TunnelId, id.into(), Field::TunnelId.spec().full_mask());
+        }
+        22 => {
+            body.skip(6)?;
+            let (value, mask) = (body.u64()?, body.u64()?);
+            return set_field(Field::Metadata, (value & mask).into(), mask.into());
+        }
+        23 => match body.u16()? {
+            eth_type @ (0x8847 | 0x8848) => Action::PushMpls(eth_type),
+            _ => return Err(OfError::ActionBadArgument),
+        },
+        24 => Action::PopMpls(body.u16()?),
+        25 => Action::SetMplsTtl(body.u8()?),
+        26 => Action::DecMplsTtl,
+        30 | 31 => {
+            let field = if kind == 30 { Field::MplsLabel } else { Field::MplsTc };
+            body.skip(if kind == 30 { 2 } else { 0 })?;
+            let value = if kind == 30 { body.u32()? } else { body.u8()?.into() };
+            if u128::from(value) & !field.spec().full_mask() != 0 {
+                return Err(OfError::ActionBadSetArgument);
+            }
+            return set_field(field, value.into(), field.spec().full_mask());
+        }
         1 => Action::Resubmit { port: nicira_port(body.u16()?), table: None },
         14 => {
             let (port, table) = (nicira_port(body.u16()?), body.u8()?);
@@ -242,12 +285,20 @@ fn encode_action(out: &mut Vec<u8>, action: &Action) -> u16 {
 /// a mask. The ToS byte has no number among OpenFlow's fields, and with Nicira's stands for DSCP alone; the input port has
 /// one, but OpenFlow's own action may not set it.
 fn encode_set(out: &mut Vec<u8>, field: Field, value: u128, mask: u128) -> u16 {
-    let (field, below) = oxm::numbered(field);
-    let (value, mask) = (value << below, mask << below);
-    if mask == field.spec().full_mask() && !matches!(field, Field::NwTos | Field::InPort) {
+    if oxm::numbered(field) == (field, 0)
+        && mask == field.spec().full_mask()
+        && !matches!(field, Field::NwTos | Field::InPort)
+    {
         oxm::encode_entry(out, (field, value, mask));
         return 25;
     }
+    encode_load(out, field, value, mask)
+}
+
+/// Nicira's `load` of adjoining bits, else of a field with a mask.
+pub(crate) fn encode_load(out: &mut Vec<u8>, field: Field, value: u128, mask: u128) -> u16 {
+    let (field, below) = oxm::numbered(field);
+    let (value, mask) = (value << below, mask << below);
     out.u32(NICIRA);
     let number = u32::try_from(value).ok().and_then(port::to_16);
     if let (Field::InPort, 0xffff_ffff, Some(number)) = (field, mask, number) {
@@ -272,9 +323,29 @@ fn encode_set(out: &mut Vec<u8>, field: Field, value: u128, mask: u128) -> u16 {
     0xffff
 }
 
-fn encode_nicira(out: &mut Vec<u8>, action: &Action) -> u16 {
+/// Writes what follows type and length of Nicira's actions; returns the type.
+pub(crate) fn encode_nicira(out: &mut Vec<u8>, action: &Action) -> u16 {
     out.u32(NICIRA);
     match action {
+        Action::DecTtl => out.u16(18),
+        Action::SetQueue(queue) => {
+            out.u16(4);
+            out.zeros(2);
+            out.u32(*queue);
+        }
+        Action::PushMpls(eth_type) => {
+            out.u16(23);
+            out.u16(*eth_type);
+        }
+        Action::PopMpls(eth_type) => {
+            out.u16(24);
+            out.u16(*eth_type);
+        }
+        Action::SetMplsTtl(ttl) => {
+            out.u16(25);
+            out.u8(*ttl);
+        }
+        Action::DecMplsTtl => out.u16(26),
         Action::Resubmit { port, table } => {
             out.u16(14);
             out.u16(port.map_or(0xfff8, |port| port as u16));
@@ -302,6 +373,11 @@ fn encode_nicira(out: &mut Vec<u8>, action: &Action) -> u16 {
         _ => {}
     }
     0xffff
+}
+
+/// The instructions of a flow that has only actions.
+pub(crate) fn apply(actions: Vec<Action>) -> Vec<Instruction> {
+    if actions.is_empty() { Vec::new() } else { vec![Instruction::Apply(actions)] }
 }
 
 /// Reads instructions up to the reader's end.

@@ -3,10 +3,25 @@
 //! Two errors that OpenFlow 1.4 and 1.5 name have no number of their own in 1.3. The Open Networking Foundation's
 //! extension package for 1.3 gives them one as experimenter errors, which is how Open vSwitch sends them too.
 
+use crate::message::NICIRA;
+use crate::version::Version;
+
 /// Error type of experimenters, whose id stands before the data.
 pub const EXPERIMENTER_ERROR: u16 = 0xffff;
 /// The Open Networking Foundation's experimenter id.
 pub const ONF: u32 = 0x4f4e_4600;
+
+/// Error type by which Nicira's errors come in OpenFlow 1.0.
+const NICIRA_ERROR: u16 = 0xb0c2;
+
+/// An error's number in OpenFlow 1.0.
+#[derive(Clone, Copy)]
+enum Number {
+    /// The version's own.
+    Own(u16, u16),
+    /// Nicira's.
+    Nicira(u16, u16),
+}
 
 macro_rules! errors {
     ($($variant:ident = $kind:literal, $code:literal, $name:literal;)*) => {
@@ -21,6 +36,25 @@ macro_rules! errors {
             /// Type and code on the wire.
             pub fn number(self) -> (u16, u16) {
                 match self { $(OfError::$variant => ($kind, $code),)* }
+            }
+
+            /// Type and code in a version, and what comes before the data: an experimenter's id, and in OpenFlow 1.0 Nicira's
+            /// own number of an error that the version has not.
+            pub fn wire(self, version: Version) -> ((u16, u16), Vec<u8>) {
+                if version == Version::V1_3 {
+                    let id = self.experimenter().map_or_else(Vec::new, |id| id.to_be_bytes().to_vec());
+                    return (self.number(), id);
+                }
+                let number = V1_0.iter().find(|row| row.0 == self).map(|row| row.1);
+                match number.unwrap_or(Number::Nicira(1, 523)) {
+                    Number::Own(kind, code) => ((kind, code), Vec::new()),
+                    Number::Nicira(kind, code) => {
+                        let mut data = NICIRA.to_be_bytes().to_vec();
+                        data.extend(kind.to_be_bytes());
+                        data.extend(code.to_be_bytes());
+                        ((NICIRA_ERROR, 0), data)
+                    }
+                }
             }
 
             /// Whose error it is where its type is that of experimenters; the id goes before the data.
@@ -151,3 +185,67 @@ errors! {
     TableFeaturesBadArgument = 13, 4, "OFPTFFC_BAD_ARGUMENT";
     TableFeaturesPermission = 13, 5, "OFPTFFC_EPERM";
 }
+
+/// What errors are in OpenFlow 1.0. Some that it has not are another there; the others have Nicira's numbers.
+const V1_0: &[(OfError, Number)] = &[
+    (OfError::HelloIncompatible, Number::Own(0, 0)),
+    (OfError::HelloPermission, Number::Own(0, 1)),
+    (OfError::RequestBadVersion, Number::Own(1, 0)),
+    (OfError::RequestBadType, Number::Own(1, 1)),
+    (OfError::RequestBadMultipart, Number::Own(1, 2)),
+    (OfError::RequestBadExperimenter, Number::Own(1, 3)),
+    (OfError::RequestBadExperimenterType, Number::Own(1, 4)),
+    (OfError::RequestPermission, Number::Own(1, 5)),
+    (OfError::RequestBadLength, Number::Own(1, 6)),
+    (OfError::RequestBufferEmpty, Number::Own(1, 7)),
+    (OfError::RequestBufferUnknown, Number::Own(1, 8)),
+    (OfError::RequestBadTable, Number::Nicira(1, 512)),
+    (OfError::RequestIsSlave, Number::Own(1, 5)),
+    (OfError::RequestBadPort, Number::Nicira(1, 514)),
+    (OfError::RequestBadPacket, Number::Own(1, 6)),
+    (OfError::RequestMultipartOverflow, Number::Own(1, 6)),
+    (OfError::ActionBadType, Number::Own(2, 0)),
+    (OfError::ActionBadLength, Number::Own(2, 1)),
+    (OfError::ActionBadExperimenter, Number::Own(2, 2)),
+    (OfError::ActionBadExperimenterType, Number::Own(2, 3)),
+    (OfError::ActionBadOutPort, Number::Own(2, 4)),
+    (OfError::ActionBadArgument, Number::Own(2, 5)),
+    (OfError::ActionPermission, Number::Own(2, 6)),
+    (OfError::ActionTooMany, Number::Own(2, 7)),
+    (OfError::ActionBadQueue, Number::Own(2, 8)),
+    (OfError::ActionBadOutGroup, Number::Nicira(2, 9)),
+    (OfError::ActionMatchInconsistent, Number::Nicira(1, 522)),
+    (OfError::ActionUnsupportedOrder, Number::Own(3, 5)),
+    (OfError::ActionBadTag, Number::Own(2, 5)),
+    (OfError::ActionBadSetType, Number::Nicira(1, 523)),
+    (OfError::ActionBadSetLength, Number::Nicira(1, 524)),
+    (OfError::ActionBadSetArgument, Number::Nicira(1, 525)),
+    (OfError::ActionBadSetMask, Number::Nicira(1, 259)),
+    (OfError::InstructionBadLength, Number::Own(2, 1)),
+    (OfError::InstructionUnsupported, Number::Nicira(2, 257)),
+    (OfError::InstructionBadTable, Number::Nicira(1, 512)),
+    (OfError::MatchBadLength, Number::Nicira(1, 256)),
+    (OfError::MatchBadWildcards, Number::Nicira(1, 262)),
+    (OfError::MatchBadField, Number::Nicira(0, 263)),
+    (OfError::MatchBadValue, Number::Nicira(1, 258)),
+    (OfError::MatchBadMask, Number::Nicira(1, 259)),
+    (OfError::MatchBadPrerequisite, Number::Nicira(1, 260)),
+    (OfError::MatchDuplicateField, Number::Nicira(1, 261)),
+    (OfError::FlowModTableFull, Number::Own(3, 0)),
+    (OfError::FlowModBadTable, Number::Nicira(1, 512)),
+    (OfError::FlowModOverlap, Number::Own(3, 1)),
+    (OfError::FlowModPermission, Number::Own(3, 2)),
+    (OfError::FlowModBadTimeout, Number::Own(3, 3)),
+    (OfError::FlowModBadCommand, Number::Own(3, 4)),
+    (OfError::FlowModBadFlags, Number::Nicira(3, 258)),
+    (OfError::FlowModUnknown, Number::Nicira(5, 256)),
+    (OfError::PortModBadPort, Number::Own(4, 0)),
+    (OfError::PortModBadAddress, Number::Own(4, 1)),
+    (OfError::PortModBadConfig, Number::Own(1, 5)),
+    (OfError::QueueBadPort, Number::Own(5, 0)),
+    (OfError::QueueBadQueue, Number::Own(5, 1)),
+    (OfError::QueuePermission, Number::Own(5, 2)),
+    (OfError::RoleBadRole, Number::Nicira(1, 513)),
+    (OfError::RoleStale, Number::Own(1, 5)),
+    (OfError::SwitchConfigBadFlags, Number::Own(1, 5)),
+];

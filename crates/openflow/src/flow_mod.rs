@@ -13,8 +13,9 @@ use crate::oxm::{decode_match, encode_match};
 /// than that of the message that adds, and a match may be written in more bytes than it was read from.
 const MAX_FLOW: usize = 60_000;
 
-/// What a flow-mod does.
+/// What a flow-mod does, numbered as on the wire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
 pub enum Command {
     /// Add, or replace the flow of the same match and priority.
     Add,
@@ -39,6 +40,11 @@ pub struct FlowMod {
     pub cookie: u64,
     /// Bits of the mark that are asked for.
     pub cookie_mask: u64,
+    /// The mark that changed flows get; they keep theirs without it, as OpenFlow 1.1 and later have it.
+    pub new_cookie: Option<u64>,
+    /// As OpenFlow 1.0 means it: a flow that replaces another starts its counters anew, a change that finds no flow adds one, and
+    /// actions that cannot apply to some packets do nothing to them.
+    pub classic: bool,
     /// Seconds without a packet.
     pub idle_timeout: u16,
     /// Seconds in all.
@@ -83,6 +89,8 @@ impl Default for FlowMod {
             table_id: 0,
             cookie: 0,
             cookie_mask: 0,
+            new_cookie: None,
+            classic: false,
             idle_timeout: 0,
             hard_timeout: 0,
             priority: 0x8000,
@@ -149,6 +157,8 @@ pub(crate) fn decode_flow_mod(reader: &mut Reader<'_>) -> Result<FlowMod, OfErro
         table_id,
         cookie,
         cookie_mask,
+        new_cookie: None,
+        classic: false,
         idle_timeout,
         hard_timeout,
         priority,
@@ -198,13 +208,7 @@ pub(crate) fn encode_flow_mod(out: &mut Vec<u8>, flow_mod: &FlowMod) {
     out.u64(flow_mod.cookie);
     out.u64(flow_mod.cookie_mask);
     out.u8(flow_mod.table_id);
-    out.u8(match flow_mod.command {
-        Command::Add => 0,
-        Command::Modify => 1,
-        Command::ModifyStrict => 2,
-        Command::Delete => 3,
-        Command::DeleteStrict => 4,
-    });
+    out.u8(flow_mod.command as u8);
     out.u16(flow_mod.idle_timeout);
     out.u16(flow_mod.hard_timeout);
     out.u16(flow_mod.priority);

@@ -2,7 +2,7 @@
 
 use crate::message::MAX_MESSAGE;
 use crate::multipart::Reply;
-use crate::{Body, Fault, Framer, Message, message, text};
+use crate::{Body, Fault, Framer, Message, Version, message, text};
 
 /// Bytes of input beyond which what is read may be written as more than a message can hold: one field may be written as
 /// several.
@@ -24,11 +24,12 @@ pub fn message(bytes: &[u8]) {
 
 fn refused(bytes: &[u8], fault: Fault) {
     let error = fault.error;
-    let Ok(Message { xid, body: Body::Error { number, data } }) = message::decode(&fault.reply().encode())
-    else {
+    let version = bytes.first().and_then(|&byte| Version::of_byte(byte)).unwrap_or_default();
+    let reply = message::decode(&fault.reply(version).encode());
+    let Ok(Message { xid, body: Body::Error { number, data }, .. }) = reply else {
         panic!("an error is a message");
     };
-    assert_eq!(number, error.number());
+    assert_eq!(number, error.wire(version).0);
     assert!(bytes.get(4..8).is_none_or(|id| id == xid.to_be_bytes()));
     assert!(data.ends_with(bytes), "the message is quoted whole");
 }

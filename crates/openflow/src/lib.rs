@@ -20,7 +20,9 @@ mod oxm;
 pub mod port;
 mod table_features;
 pub mod text;
+mod v1_0;
+mod version;
 
 pub use action::{Action, Instruction};
 pub use error::OfError;
-pub use message::{Body, Command, Fault, FlowMod, Framer, Message, PortDesc, decode};
+pub use message::{Body, Command, Fault, FlowMod, Framer, Message, PortDesc, Version, decode};

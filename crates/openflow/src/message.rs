@@ -1,4 +1,4 @@
-//! Messages (OpenFlow 1.3.5 section 7), decoded from and encoded to the wire.
+//! Messages (OpenFlow 1.3.5 section 7), decoded from and encoded to the wire. Other versions have modules of their own.
 //!
 //! A message that is not known, or that contradicts itself, is answered with the error that the specification names;
 //! [`Fault`] carries it with the id of the message, so that the answer can be sent.
@@ -17,9 +17,11 @@ use crate::multipart::{Reply, Request};
 use crate::oxm::{decode_match, encode_match};
 pub use crate::port::PortDesc;
 use crate::port::{decode_port, encode_port};
+use crate::v1_0;
+pub use crate::version::{Form, Version};
 
-/// The version byte of OpenFlow 1.3.
-pub const VERSION_1_3: u8 = 0x04;
+/// Nicira's id among experimenters.
+pub(crate) const NICIRA: u32 = 0x0000_2320;
 /// `buffer_id` of a packet that is not buffered.
 pub const NO_BUFFER: u32 = u32::MAX;
 /// Bytes of a message's header.
@@ -42,6 +44,8 @@ pub mod role {
 /// A message with its transaction id.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Message {
+    /// The version and form that it is written in; an answer has its question's.
+    pub form: Form,
     /// Transaction id; an answer repeats it.
     pub xid: u32,
     /// What it says.
@@ -76,6 +80,8 @@ pub enum Body {
         tables: u8,
         /// What it can: 1 flow, 2 table, 4 port statistics.
         capabilities: u32,
+        /// Its ports, which OpenFlow 1.0 lists here.
+        ports: Vec<PortDesc>,
     },
     /// How are fragments and misses handled?
     GetConfigRequest,
@@ -145,6 +151,12 @@ pub enum Body {
     GetAsyncReply([u32; 6]),
     /// Say which messages come unasked.
     SetAsync([u32; 6]),
+    /// How flows are told of: 0 as OpenFlow 1.0 does, 2 by Nicira's fields (Nicira's, for OpenFlow 1.0).
+    FlowFormat(u32),
+    /// Whether flow-mods say a table (Nicira's, for OpenFlow 1.0).
+    FlowModTableId(bool),
+    /// How packets come: 0 as OpenFlow 1.0 has it, 1 with table and cookie (Nicira's, for OpenFlow 1.0).
+    PacketInFormat(u32),
 }
 
 /// A message that was refused.
@@ -169,11 +181,11 @@ impl Fault {
         Self { xid, error, data: message[..message.len().min(Self::MAX_QUOTED)].to_vec() }
     }
 
-    /// The answer to the message.
-    pub fn reply(self) -> Message {
-        let mut data = self.error.experimenter().map_or_else(Vec::new, |id| id.to_be_bytes().to_vec());
+    /// The answer to the message, in this version.
+    pub fn reply(self, version: Version) -> Message {
+        let (number, mut data) = self.error.wire(version);
         data.extend(self.data);
-        Message { xid: self.xid, body: Body::Error { number: self.error.number(), data } }
+        Message { form: Form::of(version), xid: self.xid, body: Body::Error { number, data } }
     }
 }
 
@@ -190,15 +202,19 @@ pub fn decode(bytes: &[u8]) -> Result<Message, Fault> {
         if usize::from(length) != bytes.len() {
             return Err(OfError::RequestBadLength);
         }
-        // A hello may come in any version: it is what versions are agreed on with.
-        if version != VERSION_1_3 && kind != 0 {
-            return Err(OfError::RequestBadVersion);
-        }
         Ok((version, kind, xid))
     })();
     let (version, kind, xid) = header.map_err(fault)?;
-    let body = if kind == 0 { decode_hello(version, &mut reader) } else { decode_body(kind, &mut reader) };
-    Ok(Message { xid, body: body.map_err(fault)? })
+    let spoken = Version::of_byte(version);
+    let body = match (kind, spoken) {
+        // A hello may come in any version: it is what versions are agreed on with.
+        (0, _) => decode_hello(version, &mut reader).map(|hello| (hello, false)),
+        (_, None) => Err(OfError::RequestBadVersion),
+        (_, Some(Version::V1_0)) => v1_0::decode_body(kind, &mut reader),
+        (_, Some(Version::V1_3)) => decode_body(kind, &mut reader).map(|body| (body, false)),
+    };
+    let (body, nicira) = body.map_err(fault)?;
+    Ok(Message { form: Form { version: spoken.unwrap_or_default(), nicira }, xid, body })
 }
 
 /// Elements that are not known, or that make no sense, are skipped, as the specification asks (section 7.5.1).
@@ -277,7 +293,6 @@ fn decode_body(kind: u8, reader: &mut Reader<'_>) -> Result<Body, OfError> {
 
 /// Which of an experimenter's message is not known: its sender, or what it says.
 pub(crate) fn experimenter(reader: &mut Reader<'_>) -> Result<OfError, OfError> {
-    const NICIRA: u32 = 0x0000_2320;
     let id = reader.u32()?;
     reader.u32()?;
     Ok(match id {
@@ -291,7 +306,7 @@ fn decode_features(reader: &mut Reader<'_>) -> Result<Body, OfError> {
     reader.skip(3)?;
     let capabilities = reader.u32()?;
     reader.skip(4)?;
-    Ok(Body::FeaturesReply { datapath_id, buffers, tables, capabilities })
+    Ok(Body::FeaturesReply { datapath_id, buffers, tables, capabilities, ports: Vec::new() })
 }
 
 fn decode_packet_in(reader: &mut Reader<'_>) -> Result<Body, OfError> {
@@ -311,38 +326,55 @@ fn decode_packet_out(reader: &mut Reader<'_>) -> Result<Body, OfError> {
 }
 
 impl Message {
-    /// The message on the wire. A multipart reply that fits no message becomes several.
+    /// A message in the newest version.
+    pub fn new(xid: u32, body: Body) -> Self {
+        Self { form: Form::default(), xid, body }
+    }
+
+    /// The message on the wire. A multipart reply that fits no message becomes several; what the version cannot say is
+    /// nothing.
     pub fn encode(&self) -> Vec<u8> {
+        let Form { version, nicira } = self.form;
+        let mut out = Vec::new();
         if let Body::MultipartReply(reply) = &self.body {
-            let mut out = Vec::new();
-            for part in reply.encode() {
-                frame(&mut out, 19, self.xid, |out| out.extend_from_slice(&part));
+            let (kind, parts) = match version {
+                Version::V1_0 => (17, v1_0::encode_reply(reply, nicira)),
+                Version::V1_3 => (19, reply.encode()),
+            };
+            for part in parts {
+                self.frame(&mut out, |out| {
+                    out.extend_from_slice(&part);
+                    Some(kind)
+                });
             }
             return out;
         }
-        let mut out = Vec::new();
-        let start = out.len();
-        frame(&mut out, 0, self.xid, |_| ());
-        let kind = encode_body(&mut out, &self.body);
-        out[start + 1] = kind;
-        out.length_at(start + 2, start);
+        self.frame(&mut out, |out| match version {
+            Version::V1_0 => v1_0::encode_body(out, &self.body, nicira),
+            Version::V1_3 => encode_body(out, &self.body),
+        });
         out
+    }
+
+    /// Appends a message with this body, which returns its type; nothing where there is none.
+    fn frame(&self, out: &mut Vec<u8>, body: impl FnOnce(&mut Vec<u8>) -> Option<u8>) {
+        let start = out.len();
+        out.u8(self.form.version as u8);
+        out.zeros(3);
+        out.u32(self.xid);
+        match body(out) {
+            Some(kind) => {
+                out[start + 1] = kind;
+                out.length_at(start + 2, start);
+            }
+            None => out.truncate(start),
+        }
     }
 }
 
-fn frame(out: &mut Vec<u8>, kind: u8, xid: u32, body: impl FnOnce(&mut Vec<u8>)) {
-    let start = out.len();
-    out.u8(VERSION_1_3);
-    out.u8(kind);
-    out.u16(0);
-    out.u32(xid);
-    body(out);
-    out.length_at(start + 2, start);
-}
-
-/// Writes what follows the header; returns the type.
-fn encode_body(out: &mut Vec<u8>, body: &Body) -> u8 {
-    match body {
+/// Writes what follows the header; returns the type. What the version has no message for has none.
+fn encode_body(out: &mut Vec<u8>, body: &Body) -> Option<u8> {
+    Some(match body {
         Body::Hello(versions) => {
             out.u16(1);
             out.u16(8);
@@ -360,7 +392,7 @@ fn encode_body(out: &mut Vec<u8>, body: &Body) -> u8 {
             if matches!(body, Body::EchoRequest(_)) { 2 } else { 3 }
         }
         Body::FeaturesRequest => 5,
-        Body::FeaturesReply { datapath_id, buffers, tables, capabilities } => {
+        Body::FeaturesReply { datapath_id, buffers, tables, capabilities, .. } => {
             out.u64(*datapath_id);
             out.u32(*buffers);
             out.u8(*tables);
@@ -449,11 +481,12 @@ fn encode_body(out: &mut Vec<u8>, body: &Body) -> u8 {
             masks.iter().for_each(|&mask| out.u32(mask));
             if matches!(body, Body::GetAsyncReply(_)) { 27 } else { 28 }
         }
-    }
+        Body::FlowFormat(_) | Body::FlowModTableId(_) | Body::PacketInFormat(_) => return None,
+    })
 }
 
 /// Appends a frame, or as much of it as a message can hold: a segment of 64 KiB leaves no room for the header.
-fn put_frame(out: &mut Vec<u8>, data: &[u8]) {
+pub(crate) fn put_frame(out: &mut Vec<u8>, data: &[u8]) {
     let room = usize::from(u16::MAX).saturating_sub(out.len());
     out.extend_from_slice(&data[..data.len().min(room)]);
 }

@@ -13,7 +13,7 @@ pub use crate::table_features::TableFeatures;
 use crate::table_features::{decode_table_features, encode_table_features};
 
 /// Bytes of a reply's body that fit one message.
-const MAX_BODY: usize = 65_535 - 16;
+const MAX_BODY: usize = 65_535 - 24;
 const MORE: u16 = 1;
 
 /// Which flows are asked for.
@@ -287,31 +287,43 @@ impl Reply {
                 (11, vec![out])
             }
         };
-        let mut bodies = vec![Vec::new()];
-        for item in items {
-            if bodies.last().is_some_and(|body| body.len() + item.len() > MAX_BODY) {
-                bodies.push(Vec::new());
-            }
-            if let Some(body) = bodies.last_mut() {
-                body.extend_from_slice(&item);
-            }
-        }
-        let last = bodies.len() - 1;
-        let header = |(index, body): (usize, Vec<u8>)| {
-            let mut out = Vec::with_capacity(body.len() + 8);
+        parts(items, |more| {
+            let mut out = Vec::new();
             out.u16(kind);
-            out.u16(if index == last { 0 } else { MORE });
+            out.u16(if more { MORE } else { 0 });
             out.zeros(4);
-            out.extend_from_slice(&body);
             out
-        };
-        bodies.into_iter().enumerate().map(header).collect()
+        })
     }
+}
+
+/// Items in as many bodies as they need, each after a header, which is told whether more follow.
+pub(crate) fn parts(items: Vec<Vec<u8>>, header: impl Fn(bool) -> Vec<u8>) -> Vec<Vec<u8>> {
+    let mut bodies = vec![Vec::new()];
+    for item in items {
+        if bodies.last().is_some_and(|body| body.len() + item.len() > MAX_BODY) {
+            bodies.push(Vec::new());
+        }
+        if let Some(body) = bodies.last_mut() {
+            body.extend_from_slice(&item);
+        }
+    }
+    let last = bodies.len() - 1;
+    let whole = |(index, body): (usize, Vec<u8>)| [header(index != last), body].concat();
+    bodies.into_iter().enumerate().map(whole).collect()
 }
 
 const DESC_WIDTHS: [usize; 5] = [256, 256, 256, 32, 256];
 
-fn encode_desc(words: &[String; 5]) -> Vec<u8> {
+pub(crate) fn decode_desc(reader: &mut Reader<'_>) -> Result<[String; 5], OfError> {
+    let mut words: [String; 5] = Default::default();
+    for (word, width) in words.iter_mut().zip(DESC_WIDTHS) {
+        *word = reader.name(width)?;
+    }
+    Ok(words)
+}
+
+pub(crate) fn encode_desc(words: &[String; 5]) -> Vec<u8> {
     let mut out = Vec::new();
     words.iter().zip(DESC_WIDTHS).for_each(|(word, width)| out.name(word, width));
     out
@@ -368,13 +380,7 @@ pub(crate) fn decode_reply(reader: &mut Reader<'_>) -> Result<Reply, OfError> {
     let kind = reader.u16()?;
     reader.skip(6)?;
     Ok(match kind {
-        0 => {
-            let mut words: [String; 5] = Default::default();
-            for (word, width) in words.iter_mut().zip(DESC_WIDTHS) {
-                *word = reader.name(width)?;
-            }
-            Reply::Desc(words)
-        }
+        0 => Reply::Desc(decode_desc(reader)?),
         1 => Reply::Flow(repeat(reader, decode_flow)?),
         2 => {
             let (packets, bytes, flows) = (reader.u64()?, reader.u64()?, reader.u32()?);
@@ -407,7 +413,7 @@ pub(crate) fn decode_reply(reader: &mut Reader<'_>) -> Result<Reply, OfError> {
     })
 }
 
-fn repeat<T>(
+pub(crate) fn repeat<T>(
     reader: &mut Reader<'_>,
     item: impl Fn(&mut Reader<'_>) -> Result<T, OfError>,
 ) -> Result<Vec<T>, OfError> {

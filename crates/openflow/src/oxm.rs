@@ -62,6 +62,10 @@ pub fn decode_entry(reader: &mut Reader<'_>) -> Result<Entry, OfError> {
         // Nicira's `ip_tos` is DSCP where it lies in the byte: ECN has a field of its own.
         Field::NwTos if wanted & 3 != 0 => Err(OfError::MatchBadValue),
         Field::NwTos => Ok((Field::IpDscp, wanted >> 2, 0x3f)),
+        // Nicira's input port has 16 bits, with the reserved numbers at their end.
+        Field::InPort if width == 2 => {
+            Ok((field, crate::port::from_16(wanted as u16).into(), spec.full_mask()))
+        }
         // Only two bits are ever set, so the others ask nothing.
         Field::IpFrag => Ok((field, wanted, mask & 3)),
         _ => Ok((field, wanted, mask & spec.full_mask())),
@@ -72,11 +76,15 @@ pub fn decode_entry(reader: &mut Reader<'_>) -> Result<Entry, OfError> {
 pub fn encode_entry(out: &mut Vec<u8>, (field, wanted, mask): Entry) {
     let Some(id) = oxm_id(field) else { return };
     let has_mask = mask != field.spec().full_mask() && (field, mask) != (Field::IpFrag, 3);
+    put_entry(out, id, wanted, has_mask.then_some(mask));
+}
+
+fn put_entry(out: &mut Vec<u8>, id: OxmId, wanted: u128, mask: Option<u128>) {
     out.u16(id.class);
-    out.u8(id.field << 1 | u8::from(has_mask));
-    out.u8(id.length * if has_mask { 2 } else { 1 });
+    out.u8(id.field << 1 | u8::from(mask.is_some()));
+    out.u8(id.length * if mask.is_some() { 2 } else { 1 });
     put_value(out, wanted, id.length);
-    if has_mask {
+    if let Some(mask) = mask {
         put_value(out, mask, id.length);
     }
 }
@@ -130,9 +138,26 @@ pub fn from_header(header: u32) -> Result<Field, OfError> {
 /// # Errors
 /// As [`decode_entry`]; a field named twice, or one whose prerequisites are not asked for before it.
 pub fn decode_fields(reader: &mut Reader<'_>) -> Result<Match, OfError> {
+    decode_fields_and(reader, |_, _| Ok(false))
+}
+
+/// As [`decode_fields`]; `other` gets the header of each field and what follows it, and may take it.
+///
+/// # Errors
+/// As [`decode_fields`] and `other`.
+pub fn decode_fields_and<'a>(
+    reader: &mut Reader<'a>,
+    mut other: impl FnMut(u32, &mut Reader<'a>) -> Result<bool, OfError>,
+) -> Result<Match, OfError> {
     let mut matching = Match::default();
     let mut seen: Vec<Field> = Vec::new();
     while reader.left() != 0 {
+        let mut after = *reader;
+        let header = after.u32()?;
+        if other(header, &mut after)? {
+            *reader = after;
+            continue;
+        }
         let (field, wanted, mask) = decode_entry(reader)?;
         if seen.contains(&field) {
             return Err(OfError::MatchDuplicateField);
@@ -167,11 +192,17 @@ pub fn decode_match(reader: &mut Reader<'_>) -> Result<Match, OfError> {
 
 /// The fields that a match asks, each once, prerequisites first.
 pub fn entries(matching: &Match) -> Vec<Entry> {
+    // OpenFlow's fields cannot say everything about a tag: a priority where none is asked for, or part of one.
+    let pcp = matching.get(Field::VlanTci).1 >> 13;
+    entries_and(matching, pcp != 0 && (pcp != 7 || !matching.satisfies(Field::VlanPcp)))
+}
+
+/// The same; `tag` says that a tag is to be named whole.
+fn entries_and(matching: &Match, tag: bool) -> Vec<Entry> {
     let mut entries = Vec::new();
     let mut left = *matching.mask();
-    // OpenFlow's fields cannot say everything about a tag: a priority where none is asked for, or part of one.
     let tci = matching.get(Field::VlanTci);
-    if tci.1 >> 13 != 0 && (tci.1 >> 13 != 7 || !matching.satisfies(Field::VlanPcp)) {
+    if tag && tci.1 != 0 {
         entries.push((Field::VlanTci, tci.0, tci.1));
         write_none(&mut left, Field::VlanTci);
     }
@@ -197,6 +228,26 @@ pub fn entries(matching: &Match) -> Vec<Entry> {
         write_none(&mut left, field);
     }
     entries
+}
+
+/// Writes the fields of a match by Nicira's numbers, where they have some, as its messages for OpenFlow 1.0 do.
+pub fn encode_nxm(out: &mut Vec<u8>, matching: &Match) {
+    for (field, value, mask) in entries_and(matching, true) {
+        let (field, value) = match field {
+            Field::IpDscp => (Field::NwTos, value << 2),
+            _ => (field, value),
+        };
+        let spec = field.spec();
+        let value = match field {
+            // Sixteen bits number ports there; other numbers have no port.
+            Field::InPort => crate::port::to_16(value as u32).unwrap_or(u16::MAX).into(),
+            _ => value,
+        };
+        let Some(id) = spec.nxm.or(spec.oxm) else { continue };
+        let has_mask =
+            field != Field::NwTos && mask != spec.full_mask() && (field, mask) != (Field::IpFrag, 3);
+        put_entry(out, id, value, has_mask.then_some(mask));
+    }
 }
 
 /// Takes a field out of a mask.

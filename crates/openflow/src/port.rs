@@ -70,6 +70,8 @@ pub mod config {
     pub const NO_FWD: u32 = 1 << 5;
     /// Send no packet-in for what came in here.
     pub const NO_PACKET_IN: u32 = 1 << 6;
+    /// Leave it out where packets are flooded (OpenFlow 1.0).
+    pub const NO_FLOOD: u32 = 1 << 4;
     /// Every bit that OpenFlow 1.3 has.
     pub const ALL: u32 = DOWN | NO_RECV | NO_FWD | NO_PACKET_IN;
 }
@@ -109,7 +111,7 @@ pub(crate) fn encode_port(out: &mut Vec<u8>, port: &PortDesc) {
     out.extend_from_slice(&port.mac);
     out.zeros(2);
     out.name(&port.name, 16);
-    out.u32(port.config);
+    out.u32(port.config & config::ALL);
     out.u32(port.state);
     out.u32(port.current);
     out.zeros(12);

@@ -1,7 +1,8 @@
 //! The properties of the fuzz targets, on inputs of proptest's choice.
 #![allow(missing_docs)]
 
-use heddle_openflow::{Action, Body, FlowMod, Framer, Instruction, Message, decode};
+use heddle_openflow::message::Form;
+use heddle_openflow::{Action, Body, FlowMod, Framer, Instruction, Message, Version, decode};
 use proptest::prelude::*;
 
 proptest! {
@@ -117,7 +118,7 @@ proptest! {
         let line = format!("{} actions={}", words.join(","), actions.join(","));
         heddle_openflow::fuzz::flow_text(line.as_bytes());
         if let Ok(flow) = heddle_openflow::text::parse_flow(&line) {
-            let message = Message { xid: 1, body: Body::FlowMod(flow.clone()) };
+            let message = Message::new(1, Body::FlowMod(flow.clone()));
             let decoded = decode(&message.encode());
             let Ok(Message { body: Body::FlowMod(mut back), .. }) = decoded else { panic!("{line}: {decoded:?}") };
             unpad_notes(&mut back);
@@ -134,7 +135,32 @@ proptest! {
     ) {
         let line = format!("{} actions={}", words.join(","), actions.join(","));
         if let Ok(flow) = heddle_openflow::text::parse_flow(&line) {
-            let mut bytes = Message { xid: 1, body: Body::FlowMod(flow) }.encode();
+            let mut bytes = Message::new(1, Body::FlowMod(flow)).encode();
+            for (at, byte) in damage {
+                let length = bytes.len();
+                bytes[8 + at % (length - 8)] = byte;
+            }
+            heddle_openflow::fuzz::message(&bytes);
+        }
+    }
+
+    /// A flow in OpenFlow 1.0's own form or Nicira's, whole or with some bytes changed, is refused or keeps its meaning.
+    #[test]
+    fn flows_of_openflow_1_0_are_refused_or_survive(
+        words in proptest::collection::vec(proptest::sample::select(&WORDS[..]), 0..4),
+        actions in proptest::collection::vec(proptest::sample::select(&ACTIONS[..]), 0..4),
+        damage in proptest::collection::vec((8usize..400, any::<u8>()), 0..4),
+        nicira in any::<bool>(),
+    ) {
+        let line = format!("{} actions={}", words.join(","), actions.join(","));
+        if let Ok(flow) = heddle_openflow::text::parse_flow(&line) {
+            let form = Form { version: Version::V1_0, nicira };
+            let matching = flow.matching;
+            let mut bytes = Message { form, xid: 1, body: Body::FlowMod(flow) }.encode();
+            if nicira && damage.is_empty() {
+                let Ok(Message { body: Body::FlowMod(back), .. }) = decode(&bytes) else { panic!("{line}") };
+                prop_assert_eq!(back.matching, matching, "{}", line);
+            }
             for (at, byte) in damage {
                 let length = bytes.len();
                 bytes[8 + at % (length - 8)] = byte;
@@ -148,7 +174,7 @@ proptest! {
     fn framing_does_not_depend_on_pieces(
         bodies in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 0..40), 0..8), piece in 1usize..50,
     ) {
-        let echo = |body: &Vec<u8>| Message { xid: 3, body: Body::EchoRequest(body.clone()) }.encode();
+        let echo = |body: &Vec<u8>| Message::new(3, Body::EchoRequest(body.clone())).encode();
         let stream: Vec<u8> = bodies.iter().flat_map(echo).collect();
         let (mut framer, mut cut) = (Framer::default(), Vec::new());
         for piece in stream.chunks(piece) {
@@ -170,7 +196,7 @@ fn upper_registers_go_as_halves() {
         ("actions=load:3->reg30[4..7]", "actions=load:3->xreg15[36..39]"),
         ("actions=move:reg16[0..3]->reg31[8..11]", "actions=move:xreg8[32..35]->xreg15[8..11]"),
     ] {
-        let bytes = Message { xid: 1, body: Body::FlowMod(flow(text)) }.encode();
+        let bytes = Message::new(1, Body::FlowMod(flow(text))).encode();
         let Ok(Message { body: Body::FlowMod(back), .. }) = decode(&bytes) else { panic!("{text}") };
         assert_eq!(back.matching, flow(text).matching, "{text}");
         assert_eq!(back.instructions, flow(wire).instructions, "{text}");

@@ -16,20 +16,28 @@ const MAX_TAGS: u8 = 2;
 pub struct Known {
     matching: Match,
     tags: u8,
+    tolerant: bool,
 }
 
 impl Known {
     /// What is known of packets that a flow takes.
     pub fn of_flow(matching: &Match) -> Self {
         let tagged = matching.satisfies(Field::VlanPcp);
-        Self { matching: *matching, tags: u8::from(tagged) }
+        Self { matching: *matching, tags: u8::from(tagged), tolerant: false }
     }
 
     /// What is known of the packet that a controller sends.
     pub fn of_packet(key: &FlowKey) -> Self {
         let tags = u8::from(key.vlan_tci() != 0)
             + u8::from(key.words[heddle_flow::layout::TAGS] >> 16 & 0x1000 != 0);
-        Self { matching: Match::new(key, &FlowMask::all()), tags }
+        Self { matching: Match::new(key, &FlowMask::all()), tags, tolerant: false }
+    }
+
+    /// Actions that cannot apply to some packets are let pass, and do nothing to those: so OpenFlow 1.0 has it.
+    #[must_use]
+    pub fn tolerant(mut self) -> Self {
+        self.tolerant = true;
+        self
     }
 
     /// Walks the instructions of a flow.
@@ -67,7 +75,11 @@ impl Known {
             Action::PushVlan(_) if self.tags == MAX_TAGS => return Err(OfError::ActionBadTag),
             Action::PushVlan(_) => self.tags += 1,
             Action::PopVlan => {
-                self.tags = self.tags.checked_sub(1).ok_or(OfError::ActionMatchInconsistent)?;
+                self.tags = match self.tags.checked_sub(1) {
+                    Some(left) => left,
+                    None if self.tolerant => 0,
+                    None => return Err(OfError::ActionMatchInconsistent),
+                };
             }
             Action::PushMpls(eth_type) => self.relabel(eth_type),
             Action::PopMpls(eth_type) => {
@@ -96,7 +108,7 @@ impl Known {
             Prerequisite::Vlan => self.tags != 0,
             _ => self.matching.satisfies(field) && (field != Field::VlanVid || self.tags != 0),
         };
-        if there { Ok(()) } else { Err(OfError::ActionMatchInconsistent) }
+        if there || self.tolerant { Ok(()) } else { Err(OfError::ActionMatchInconsistent) }
     }
 
     /// The packet has this Ethernet type now, and nothing is known of what follows.

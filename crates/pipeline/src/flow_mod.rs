@@ -39,7 +39,13 @@ impl Bridge {
         self.publish(|snapshot, changes| match flow_mod.command {
             Command::Add => add(snapshot, changes, flow_mod, now_ms).map(|()| Vec::new()),
             Command::Modify | Command::ModifyStrict => {
-                modify(snapshot, changes, flow_mod);
+                let found = modify(snapshot, changes, flow_mod);
+                // What finds no flow adds one in OpenFlow 1.0 and 1.1, unless it asks for a cookie.
+                if !found && flow_mod.classic && flow_mod.cookie_mask == 0 {
+                    let table_id =
+                        if flow_mod.table_id == FlowMod::ALL_TABLES { 0 } else { flow_mod.table_id };
+                    add(snapshot, changes, &FlowMod { table_id, ..flow_mod.clone() }, now_ms)?;
+                }
                 Ok(Vec::new())
             }
             Command::Delete | Command::DeleteStrict => Ok(delete(snapshot, changes, flow_mod)),
@@ -120,7 +126,8 @@ pub fn flow_removed(flow: &Flow, why: Gone, now_ms: u64) -> FlowRemoved {
 /// Refuses what this switch does not do, rather than to accept and ignore it.
 fn check(flow_mod: &FlowMod) -> Result<(), OfError> {
     let deletes = matches!(flow_mod.command, Command::Delete | Command::DeleteStrict);
-    if flow_mod.table_id >= TABLES && !(deletes && flow_mod.table_id == FlowMod::ALL_TABLES) {
+    let all = deletes || (flow_mod.classic && flow_mod.command != Command::Add);
+    if flow_mod.table_id >= TABLES && !(all && flow_mod.table_id == FlowMod::ALL_TABLES) {
         return Err(OfError::FlowModBadTable);
     }
     if deletes {
@@ -138,7 +145,9 @@ fn check(flow_mod: &FlowMod) -> Result<(), OfError> {
             _ => {}
         }
     }
-    Known::of_flow(&flow_mod.matching).instructions(&flow_mod.instructions)
+    let known = Known::of_flow(&flow_mod.matching);
+    let mut known = if flow_mod.classic { known.tolerant() } else { known };
+    known.instructions(&flow_mod.instructions)
 }
 
 fn add(snapshot: &mut Snapshot, changes: &ChangeLog, flow_mod: &FlowMod, now_ms: u64) -> Result<(), OfError> {
@@ -157,7 +166,8 @@ fn add(snapshot: &mut Snapshot, changes: &ChangeLog, flow_mod: &FlowMod, now_ms:
         return Err(OfError::FlowModTableFull);
     }
     // A flow that replaces another keeps its counters only where the message does not ask to reset them.
-    let kept = old.filter(|_| flow_mod.flags & FlowMod::RESET_COUNTS == 0).map(|old| Arc::clone(&old.stats));
+    let resets = flow_mod.classic || flow_mod.flags & FlowMod::RESET_COUNTS != 0;
+    let kept = old.filter(|_| !resets).map(|old| Arc::clone(&old.stats));
     snapshot.insert(Arc::new(Flow {
         table,
         matching: flow_mod.matching,
@@ -174,9 +184,12 @@ fn add(snapshot: &mut Snapshot, changes: &ChangeLog, flow_mod: &FlowMod, now_ms:
     Ok(())
 }
 
-fn modify(snapshot: &mut Snapshot, changes: &ChangeLog, flow_mod: &FlowMod) {
+/// Changes flows; whether there were any.
+fn modify(snapshot: &mut Snapshot, changes: &ChangeLog, flow_mod: &FlowMod) -> bool {
     let strict = flow_mod.command == Command::ModifyStrict;
-    for old in selected(snapshot, flow_mod, strict) {
+    let chosen = selected(snapshot, flow_mod, strict);
+    let found = !chosen.is_empty();
+    for old in chosen {
         let reset = flow_mod.flags & FlowMod::RESET_COUNTS != 0;
         let stats = if reset { Arc::new(FlowStats::default()) } else { Arc::clone(&old.stats) };
         changes.flow(old.table, &old.matching);
@@ -184,7 +197,7 @@ fn modify(snapshot: &mut Snapshot, changes: &ChangeLog, flow_mod: &FlowMod) {
             table: old.table,
             matching: old.matching,
             priority: old.priority,
-            cookie: old.cookie,
+            cookie: flow_mod.new_cookie.unwrap_or(old.cookie),
             idle_timeout: old.idle_timeout,
             hard_timeout: old.hard_timeout,
             flags: old.flags,
@@ -193,6 +206,7 @@ fn modify(snapshot: &mut Snapshot, changes: &ChangeLog, flow_mod: &FlowMod) {
             stats,
         }));
     }
+    found
 }
 
 fn delete(snapshot: &mut Snapshot, changes: &ChangeLog, flow_mod: &FlowMod) -> Vec<Arc<Flow>> {

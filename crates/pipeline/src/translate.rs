@@ -451,20 +451,25 @@ impl<'a> Translation<'a> {
         self.uncommitted.add_bits(field, mask);
     }
 
+    /// Whether the packet has a field. What says so has been looked at then.
+    fn has(&mut self, field: Field) -> bool {
+        let prerequisite = field.spec().prerequisite;
+        prerequisite.fields().iter().for_each(|&field| self.look_at(field));
+        prerequisite.holds(&self.key, None)
+    }
+
     fn set_field(&mut self, field: Field, value: u128, mask: u128) {
-        if !field.spec().prerequisite.holds(&self.key, None) {
+        if !self.has(field) {
             return;
         }
         if field == Field::VlanVid {
-            self.look_at(Field::VlanTci);
             return self.write(field, value | u128::from(VLAN_PRESENT), 0x1fff);
         }
-        self.look_at(Field::EthType);
         self.write(field, value, mask);
     }
 
     fn decrement(&mut self, field: Field) {
-        if !field.spec().prerequisite.holds(&self.key, None) {
+        if !self.has(field) {
             return;
         }
         self.look_at(field);
@@ -479,6 +484,9 @@ impl<'a> Translation<'a> {
     }
 
     fn move_bits(&mut self, src: Field, src_ofs: u16, dst: Field, dst_ofs: u16, n_bits: u16) {
+        if !self.has(src) || !self.has(dst) {
+            return;
+        }
         let bits = if n_bits >= 128 { u128::MAX } else { (1 << n_bits) - 1 };
         let mut looked_at = FlowMask::default();
         looked_at.add_bits(src, bits << src_ofs);
@@ -586,7 +594,8 @@ impl<'a> Translation<'a> {
             port::IN_PORT => self.output_to(in_port),
             port::TABLE => self.resubmit(None, Some(0)),
             port::NORMAL => self.normal(),
-            port::FLOOD | port::ALL => self.flood(),
+            port::FLOOD => self.flood(port::config::NO_FLOOD),
+            port::ALL => self.flood(0),
             port::CONTROLLER if self.stay.table_miss => self.punt_miss(max_len),
             port::CONTROLLER => self.punt(1, max_len),
             _ if number == in_port => self.drop_because("output to the port it came in by"),
@@ -594,9 +603,11 @@ impl<'a> Translation<'a> {
         }
     }
 
-    fn flood(&mut self) {
+    /// Sends to every port but the input port, and those with one of these bits of configuration.
+    fn flood(&mut self, without: u32) {
         let snapshot = Arc::clone(&self.stay.snapshot);
-        let mut numbers: Vec<u32> = snapshot.ports.keys().copied().collect();
+        let ports = snapshot.ports.values().filter(|port| port.config & without == 0);
+        let mut numbers: Vec<u32> = ports.map(|port| port.number).collect();
         numbers.sort_unstable();
         let in_port = self.stay.in_port;
         for number in numbers.into_iter().filter(|&number| number != in_port) {
@@ -689,7 +700,7 @@ impl<'a> Translation<'a> {
         match known {
             None => {
                 self.explain(|| "    -> address unknown, flooding".into());
-                self.flood();
+                self.flood(port::config::NO_FLOOD);
             }
             Some(port) if port == self.stay.in_port => self.drop_because("destination is where it came from"),
             Some(port) => {

@@ -10,7 +10,7 @@ use heddle_flow::{FlowKey, Match, PacketKey};
 use heddle_netdev::Netdev;
 use heddle_openflow::message::FlowRemoved;
 use heddle_openflow::multipart::PortStats;
-use heddle_openflow::{Action, FlowMod, OfError, PortDesc, port};
+use heddle_openflow::{Action, FlowMod, OfError, PortDesc, Version, port};
 use heddle_pipeline::consistency::Known;
 use heddle_pipeline::flow_mod::flow_removed;
 use heddle_pipeline::{Bridge, Network, PacketIn, Pipeline, Port, Translation};
@@ -82,6 +82,8 @@ pub(crate) struct Wanted {
     pub(crate) fail_mode: FailMode,
     /// Whom to call.
     pub(crate) controllers: Vec<Target>,
+    /// The versions that may be spoken, as a hello's bitmap; all that there are where zero.
+    pub(crate) versions: u32,
 }
 
 /// Where the packets and news for controllers go.
@@ -140,6 +142,15 @@ impl ManagedBridge {
     /// What the configuration says of controllers.
     pub(crate) fn wanted(&self) -> MutexGuard<'_, Wanted> {
         self.wanted.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The versions of OpenFlow that are spoken, as a bit for each version byte.
+    pub fn versions(&self) -> u32 {
+        let all = Version::ALL.iter().fold(0, |all, version| all | version.bit());
+        match self.wanted().versions & all {
+            0 => all,
+            allowed => allowed,
+        }
     }
 
     /// The controllers to call.

@@ -10,10 +10,10 @@ mod statistics;
 use std::sync::Arc;
 
 use heddle_flow::{Field, Match};
-use heddle_openflow::message::{NO_BUFFER, VERSION_1_3, decode, role};
+use heddle_openflow::message::{Form, NO_BUFFER, Version, decode, role};
 use heddle_openflow::modify::{GroupMod, MeterMod, PortMod, TableMod};
 use heddle_openflow::multipart::Request;
-use heddle_openflow::{Body, Fault, FlowMod, Framer, Message, OfError, port};
+use heddle_openflow::{Body, Command, Fault, FlowMod, Framer, Message, OfError, port};
 use heddle_pipeline::PacketIn;
 use heddle_pipeline::flow_mod::{Gone, TABLES, flow_removed};
 use heddle_pipeline::table::Fragments;
@@ -37,7 +37,13 @@ const INVALID_TTL: u8 = 2;
 pub struct Connection {
     id: u64,
     framer: Framer,
-    agreed: bool,
+    /// The version that both ends agreed on.
+    version: Option<Version>,
+    /// Whether flow-mods of OpenFlow 1.0 say a table.
+    table_ids: bool,
+    /// Whether flows and packets are told of in Nicira's form, in OpenFlow 1.0.
+    nicira_flows: bool,
+    nicira_packets: bool,
     closing: bool,
     /// Whether we called the peer.
     controller: bool,
@@ -50,11 +56,14 @@ impl Connection {
     /// A connection that has sent its hello. `controller` says that the peer is one that we called, which gets packets and
     /// announcements unasked; a peer that called us gets them once it has asked for some bytes of a packet.
     pub fn new(controller: bool, bridge: &ManagedBridge) -> (Self, Vec<u8>) {
-        let hello = Message { xid: 1, body: Body::Hello(1 << VERSION_1_3) }.encode();
+        let hello = Message::new(1, Body::Hello(bridge.versions())).encode();
         let connection = Self {
             id: bridge.control.join(),
             framer: Framer::default(),
-            agreed: false,
+            version: None,
+            table_ids: false,
+            nicira_flows: false,
+            nicira_packets: false,
             closing: false,
             controller,
             miss_send_len: if controller { MISS_SEND_LEN } else { 0 },
@@ -66,7 +75,18 @@ impl Connection {
 
     /// Whether both ends have agreed on a version.
     pub fn is_agreed(&self) -> bool {
-        self.agreed
+        self.version.is_some()
+    }
+
+    /// A message of ours, in the version agreed on.
+    pub fn write(&self, body: Body) -> Vec<u8> {
+        let nicira = match body {
+            Body::PacketIn { .. } => self.nicira_packets,
+            Body::FlowRemoved(_) => self.nicira_flows,
+            _ => false,
+        };
+        let form = Form { version: self.version.unwrap_or_default(), nicira };
+        Message { form, xid: 0, body }.encode()
     }
 
     /// Whether nothing more can be said.
@@ -89,7 +109,7 @@ impl Connection {
                 }
             };
             if let Err(fault) = answer {
-                out.extend(fault.reply().encode());
+                out.extend(fault.reply(self.version.unwrap_or_default()).encode());
             }
         }
         out
@@ -100,23 +120,27 @@ impl Connection {
         let kind = bytes.get(1).copied();
         if kind == Some(1) {
             // An error is never answered by an error, however broken it is: two peers could go on for ever.
-            self.closing = !self.agreed;
+            self.closing = self.version.is_none();
             return Ok(());
         }
-        if !self.agreed && kind != Some(0) {
+        if self.version.is_none() && kind != Some(0) {
             return self.disagree(bytes, "a hello comes first");
         }
         let message = decode(bytes)?;
         if let Body::Hello(versions) = message.body {
-            if versions & 1 << VERSION_1_3 == 0 && !self.agreed {
-                return self.disagree(bytes, "OpenFlow 1.3 is spoken here");
+            self.version = self.version.or_else(|| Version::agreed(bridge.versions(), versions));
+            if self.version.is_none() {
+                return self
+                    .disagree(bytes, "OpenFlow 1.0 and 1.3 are spoken here, as far as the bridge allows");
             }
-            self.agreed = true;
             return Ok(());
         }
-        let xid = message.xid;
+        if Some(message.form.version) != self.version {
+            return Err(Fault::of(bytes, OfError::RequestBadVersion));
+        }
+        let (form, xid) = (message.form, message.xid);
         match self.handle(message, bridge) {
-            Ok(Some(body)) => out.extend(Message { xid, body }.encode()),
+            Ok(Some(body)) => out.extend(Message { form, xid, body }.encode()),
             Ok(None) => {}
             Err(error) => return Err(Fault::of(bytes, error)),
         }
@@ -130,7 +154,7 @@ impl Connection {
 
     /// What the peer is told of an event, if it wants to be told.
     pub fn announce(&self, event: &Event, bridge: &ManagedBridge) -> Option<Vec<u8>> {
-        if !self.agreed || !(self.controller || self.miss_send_len != 0) {
+        if self.version.is_none() || !(self.controller || self.miss_send_len != 0) {
             return None;
         }
         let (kind, reason) = match event {
@@ -147,7 +171,7 @@ impl Connection {
             Event::PortStatus(reason, port) => Body::PortStatus(*reason, (**port).clone()),
             Event::FlowRemoved(removed) => Body::FlowRemoved((**removed).clone()),
         };
-        Some(Message { xid: 0, body }.encode())
+        Some(self.write(body))
     }
 
     fn packet_in(&self, packet: &PacketIn) -> Body {
@@ -180,6 +204,10 @@ impl Connection {
                 buffers: 0,
                 tables: TABLES,
                 capabilities: CAPABILITIES,
+                ports: match message.form.version {
+                    Version::V1_0 => statistics::port_descriptions(bridge),
+                    Version::V1_3 => Vec::new(),
+                },
             }),
             Body::GetConfigRequest => {
                 let flags = match bridge.bridge.snapshot().fragments {
@@ -194,7 +222,10 @@ impl Connection {
                 self.miss_send_len = length;
                 None
             }
-            Body::FlowMod(flow_mod) => flow_mod_of(&flow_mod, bridge)?,
+            Body::FlowMod(mut flow_mod) => {
+                self.choose_table(&mut flow_mod, message.form.version)?;
+                flow_mod_of(&flow_mod, bridge)?
+            }
             Body::PacketOut { buffer_id, in_port, actions, data } => {
                 if buffer_id != NO_BUFFER {
                     return Err(OfError::RequestBufferUnknown);
@@ -205,7 +236,7 @@ impl Connection {
                 bridge.packet_out(in_port, &actions, &data)?;
                 None
             }
-            Body::PortMod(port_mod) => set_port(&port_mod, bridge)?,
+            Body::PortMod(port_mod) => set_port(&port_mod, message.form.version, bridge)?,
             Body::TableMod(table_mod) => check_table_mod(table_mod)?,
             Body::GroupMod(group_mod) => check_group_mod(&group_mod)?,
             Body::MeterMod(meter_mod) => check_meter_mod(&meter_mod)?,
@@ -222,6 +253,7 @@ impl Connection {
             }
             Body::RoleRequest(wanted, generation) => {
                 if wanted != role::NO_CHANGE {
+                    let generation = (message.form.version != Version::V1_0).then_some(generation);
                     bridge.control.claim(self.id, wanted, generation)?;
                     self.role = wanted;
                 }
@@ -233,9 +265,40 @@ impl Connection {
                 self.wants = std::array::from_fn(|at| masks[at] & ASYNC_KNOWN[at]);
                 None
             }
+            Body::FlowFormat(format @ (0 | 2)) => {
+                self.nicira_flows = format == 2;
+                None
+            }
+            Body::PacketInFormat(format @ (0 | 1)) => {
+                self.nicira_packets = format == 1;
+                None
+            }
+            Body::FlowFormat(_) | Body::PacketInFormat(_) => {
+                return Err(OfError::RequestPermission);
+            }
+            Body::FlowModTableId(on) => {
+                self.table_ids = on;
+                None
+            }
             Body::EchoReply(_) => None,
             _ => return Err(OfError::RequestBadType),
         })
+    }
+}
+
+impl Connection {
+    /// The table that a flow-mod of OpenFlow 1.0 means: the one that it says where the peer has asked for that, else the first,
+    /// and all for what is there already.
+    fn choose_table(&self, flow_mod: &mut FlowMod, version: Version) -> Result<(), OfError> {
+        if version != Version::V1_0 || self.table_ids {
+            return Ok(());
+        }
+        flow_mod.table_id = match flow_mod.table_id {
+            0 if flow_mod.command == Command::Add => 0,
+            0 => FlowMod::ALL_TABLES,
+            _ => return Err(OfError::FlowModBadCommand),
+        };
+        Ok(())
     }
 }
 
@@ -284,13 +347,17 @@ fn set_fragments(flags: u16, bridge: &ManagedBridge) -> Result<(), OfError> {
     Ok(())
 }
 
-fn set_port(port_mod: &PortMod, bridge: &ManagedBridge) -> Result<Option<Body>, OfError> {
+fn set_port(port_mod: &PortMod, version: Version, bridge: &ManagedBridge) -> Result<Option<Body>, OfError> {
     let snapshot = bridge.bridge.snapshot();
     let old = snapshot.ports.get(&port_mod.number).ok_or(OfError::PortModBadPort)?;
     if old.mac != port_mod.mac {
         return Err(OfError::PortModBadAddress);
     }
-    if port_mod.mask & !port::config::ALL != 0 {
+    let known = match version {
+        Version::V1_0 => port::config::ALL | port::config::NO_FLOOD,
+        Version::V1_3 => port::config::ALL,
+    };
+    if port_mod.mask & !known != 0 {
         return Err(OfError::PortModBadConfig);
     }
     let config = old.config & !port_mod.mask | port_mod.config & port_mod.mask;

@@ -82,7 +82,9 @@ pub fn agent(bytes: &[u8]) {
     let bridge = Arc::clone(switch.bridge("br0").expect("the bridge was made"));
     let (mut connection, mut said) = Connection::new(true, &bridge);
     let mut events = bridge.events();
-    said.extend(connection.receive(&[4, 0, 0, 8, 0, 0, 0, 1], &bridge));
+    // The version is that of the first message.
+    let version = if bytes.first() == Some(&1) { 1 } else { 4 };
+    said.extend(connection.receive(&[version, 0, 0, 8, 0, 0, 0, 1], &bridge));
     said.extend(connection.receive(bytes, &bridge));
     bridge.barrier();
     while let Ok(event) = events.try_recv() {

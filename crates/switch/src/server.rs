@@ -16,7 +16,7 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 
-use heddle_openflow::{Body, Message};
+use heddle_openflow::Body;
 
 use crate::bridge::ManagedBridge;
 use crate::connection::Connection;
@@ -214,7 +214,7 @@ async fn converse(mut stream: Stream, bridge: &ManagedBridge, controller: bool) 
                     return Err(io::ErrorKind::TimedOut.into());
                 }
                 probed = true;
-                send(&mut stream, &Message { xid: 0, body: Body::EchoRequest(Vec::new()) }.encode()).await?;
+                send(&mut stream, &connection.write(Body::EchoRequest(Vec::new()))).await?;
             }
         }
     }

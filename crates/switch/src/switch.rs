@@ -313,5 +313,5 @@ fn check(config: &BridgeConfig, descriptors: usize) -> Result<Wanted, SwitchErro
             Err(error) => return invalid(&config.name, &format!("controller {error}")),
         }
     }
-    Ok(Wanted { fail_mode: config.fail_mode, controllers })
+    Ok(Wanted { fail_mode: config.fail_mode, controllers, versions: 0 })
 }

@@ -19,9 +19,11 @@ fn versions_are_agreed_on() {
     for (what, bytes, agreed) in [
         ("1.3 without a bitmap", hello(4, ""), true),
         ("1.5 without a bitmap", hello(6, ""), true),
-        ("1.0 without a bitmap", hello(1, ""), false),
+        ("1.0 without a bitmap", hello(1, ""), true),
         ("1.5 with 1.0 and 1.3", hello(6, "0001 0008 00000012"), true),
         ("1.4 alone", hello(5, "0001 0008 00000020"), false),
+        ("1.1 without a bitmap", hello(2, ""), true),
+        ("1.1 alone", hello(2, "0001 0008 00000004"), false),
         ("1.5 alone, in a hello of 1.3", hello(4, "0001 0008 00000040"), false),
         ("an element that is not known", hello(4, "0007 0008 00000020 0001 0008 00000010"), true),
         ("an element that makes no sense", hello(4, "0001 0002 00000020"), true),

@@ -17,7 +17,7 @@ fn controller() -> Controller {
 }
 
 fn bytes(body: Body) -> Vec<u8> {
-    Message { xid: 7, body }.encode()
+    Message::new(7, body).encode()
 }
 
 /// What was written to a connection.
@@ -34,7 +34,7 @@ fn said(output: &Output, id: ConnectionId) -> Vec<Body> {
 }
 
 fn features(datapath_id: u64) -> Body {
-    Body::FeaturesReply { datapath_id, buffers: 0, tables: 254, capabilities: 7 }
+    Body::FeaturesReply { datapath_id, buffers: 0, tables: 254, capabilities: 7, ports: Vec::new() }
 }
 
 /// A switch that has finished its handshake.

@@ -28,7 +28,7 @@ fn reads_and_writes_flows() {
         let flow = parse_flow(text).unwrap_or_else(|error| panic!("{text}: {error}"));
         let printed = print_flow(&flow);
         assert_eq!(parse_flow(&printed).as_ref(), Ok(&flow), "{printed}");
-        let bytes = crate::Message { xid: 1, body: crate::Body::FlowMod(flow.clone()) }.encode();
+        let bytes = crate::Message::new(1, crate::Body::FlowMod(flow.clone())).encode();
         crate::fuzz::message(&bytes);
         let decoded = crate::decode(&bytes).unwrap();
         assert_eq!(decoded.body, crate::Body::FlowMod(flow), "{text}");

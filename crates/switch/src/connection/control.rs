@@ -42,20 +42,20 @@ impl Control {
         if deposed { role::SLAVE } else { claimed }
     }
 
-    /// Takes a role. Generations are compared as on a circle, so that they may wrap.
+    /// Takes a role. Generations are compared as on a circle, so that they may wrap; OpenFlow 1.0's message has none.
     ///
     /// # Errors
     /// If the role is none, or the generation is older than one that was seen.
-    pub(super) fn claim(&self, connection: u64, wanted: u32, generation: u64) -> Result<(), OfError> {
+    pub(super) fn claim(&self, connection: u64, wanted: u32, generation: Option<u64>) -> Result<(), OfError> {
         let mut state = self.mastership();
         match wanted {
             role::EQUAL => {}
             role::MASTER | role::SLAVE => {
-                let stale = |newest: u64| (generation.wrapping_sub(newest) as i64) < 0;
-                if state.generation.is_some_and(stale) {
+                let stale = |(new, newest): (u64, u64)| (new.wrapping_sub(newest) as i64) < 0;
+                if generation.zip(state.generation).is_some_and(stale) {
                     return Err(OfError::RoleStale);
                 }
-                state.generation = Some(generation);
+                state.generation = generation.or(state.generation);
             }
             _ => return Err(OfError::RoleBadRole),
         }
@@ -77,15 +77,15 @@ mod tests {
         let control = Control::default();
         let (a, b) = (control.join(), control.join());
         assert_eq!(control.generation(), u64::MAX);
-        assert_eq!(control.claim(a, role::MASTER, 5), Ok(()));
-        assert_eq!(control.claim(b, role::MASTER, 4), Err(OfError::RoleStale));
+        assert_eq!(control.claim(a, role::MASTER, Some(5)), Ok(()));
+        assert_eq!(control.claim(b, role::MASTER, Some(4)), Err(OfError::RoleStale));
         assert_eq!(control.role(a, role::MASTER), role::MASTER);
-        assert_eq!(control.claim(b, role::MASTER, 5), Ok(()));
+        assert_eq!(control.claim(b, role::MASTER, Some(5)), Ok(()));
         assert_eq!(
             (control.role(a, role::MASTER), control.role(b, role::MASTER)),
             (role::SLAVE, role::MASTER)
         );
-        assert_eq!(control.claim(a, 9, 6), Err(OfError::RoleBadRole));
+        assert_eq!(control.claim(a, 9, Some(6)), Err(OfError::RoleBadRole));
         assert_eq!(control.generation(), 5);
     }
 
@@ -93,8 +93,8 @@ mod tests {
     fn generations_wrap() {
         let control = Control::default();
         let a = control.join();
-        assert_eq!(control.claim(a, role::SLAVE, u64::MAX), Ok(()));
-        assert_eq!(control.claim(a, role::SLAVE, 3), Ok(()));
-        assert_eq!(control.claim(a, role::SLAVE, u64::MAX), Err(OfError::RoleStale));
+        assert_eq!(control.claim(a, role::SLAVE, Some(u64::MAX)), Ok(()));
+        assert_eq!(control.claim(a, role::SLAVE, Some(3)), Ok(()));
+        assert_eq!(control.claim(a, role::SLAVE, Some(u64::MAX)), Err(OfError::RoleStale));
     }
 }

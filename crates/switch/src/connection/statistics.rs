@@ -142,7 +142,7 @@ pub(crate) fn port_description(port: &Port, bridge: &ManagedBridge) -> PortDesc 
     }
 }
 
-fn port_descriptions(bridge: &ManagedBridge) -> Vec<PortDesc> {
+pub(super) fn port_descriptions(bridge: &ManagedBridge) -> Vec<PortDesc> {
     let snapshot = bridge.bridge.snapshot();
     let mut ports: Vec<PortDesc> =
         snapshot.ports.values().map(|port| port_description(port, bridge)).collect();
