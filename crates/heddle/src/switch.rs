@@ -52,12 +52,7 @@ pub fn run(config: &Path, rundir: &Path, flows: Option<&Path>) -> Result<()> {
     std::fs::create_dir_all(rundir).with_context(|| rundir.display().to_string())?;
     let bridges: Vec<_> = switch.bridges().cloned().collect();
     for bridge in &bridges {
-        println!(
-            "{}: OpenFlow at unix:{}/{}.mgmt",
-            bridge.bridge.name,
-            rundir.display(),
-            bridge.bridge.name
-        );
+        println!("{}: OpenFlow at unix:{}/{}.mgmt", bridge.bridge.name, rundir.display(), bridge.bridge.name);
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {

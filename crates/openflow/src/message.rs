@@ -239,17 +239,28 @@ fn decode_hello(version: u8, reader: &mut Reader<'_>) -> Result<Body, OfError> {
     Ok(Body::Hello(versions.unwrap_or(below.wrapping_sub(1) & !1)))
 }
 
-fn decode_body(kind: u8, reader: &mut Reader<'_>) -> Result<Body, OfError> {
-    let body = match kind {
+/// Reads the messages that all versions write alike; `None` for another type.
+///
+/// # Errors
+/// If the bytes run out.
+pub(crate) fn decode_common(kind: u8, reader: &mut Reader<'_>) -> Result<Option<Body>, OfError> {
+    Ok(Some(match kind {
         1 => Body::Error { number: (reader.u16()?, reader.u16()?), data: reader.rest().to_vec() },
         2 => Body::EchoRequest(reader.rest().to_vec()),
         3 => Body::EchoReply(reader.rest().to_vec()),
-        4 => return Err(experimenter(reader)?),
         5 => Body::FeaturesRequest,
-        6 => decode_features(reader)?,
         7 => Body::GetConfigRequest,
         8 => Body::GetConfigReply(reader.u16()?, reader.u16()?),
         9 => Body::SetConfig(reader.u16()?, reader.u16()?),
+        _ => return Ok(None),
+    }))
+}
+
+fn decode_body(kind: u8, reader: &mut Reader<'_>) -> Result<Body, OfError> {
+    let body = match kind {
+        1..=3 | 5 | 7..=9 => decode_common(kind, reader)?.ok_or(OfError::RequestBadType)?,
+        4 => return Err(experimenter(reader)?),
+        6 => decode_features(reader)?,
         10 => decode_packet_in(reader)?,
         11 => Body::FlowRemoved(decode_flow_removed(reader)?),
         12 => {
@@ -374,6 +385,11 @@ impl Message {
 
 /// Writes what follows the header; returns the type. What the version has no message for has none.
 fn encode_body(out: &mut Vec<u8>, body: &Body) -> Option<u8> {
+    encode_common(out, body).or_else(|| encode_newer(out, body))
+}
+
+/// The same for what all versions write alike.
+pub(crate) fn encode_common(out: &mut Vec<u8>, body: &Body) -> Option<u8> {
     Some(match body {
         Body::Hello(versions) => {
             out.u16(1);
@@ -392,6 +408,18 @@ fn encode_body(out: &mut Vec<u8>, body: &Body) -> Option<u8> {
             if matches!(body, Body::EchoRequest(_)) { 2 } else { 3 }
         }
         Body::FeaturesRequest => 5,
+        Body::GetConfigRequest => 7,
+        Body::GetConfigReply(flags, length) | Body::SetConfig(flags, length) => {
+            out.u16(*flags);
+            out.u16(*length);
+            if matches!(body, Body::GetConfigReply(..)) { 8 } else { 9 }
+        }
+        _ => return None,
+    })
+}
+
+fn encode_newer(out: &mut Vec<u8>, body: &Body) -> Option<u8> {
+    Some(match body {
         Body::FeaturesReply { datapath_id, buffers, tables, capabilities, .. } => {
             out.u64(*datapath_id);
             out.u32(*buffers);
@@ -400,12 +428,6 @@ fn encode_body(out: &mut Vec<u8>, body: &Body) -> Option<u8> {
             out.u32(*capabilities);
             out.u32(0);
             6
-        }
-        Body::GetConfigRequest => 7,
-        Body::GetConfigReply(flags, length) | Body::SetConfig(flags, length) => {
-            out.u16(*flags);
-            out.u16(*length);
-            if matches!(body, Body::GetConfigReply(..)) { 8 } else { 9 }
         }
         Body::PacketIn { reason, table_id, cookie, total_len, matching, data } => {
             out.u32(NO_BUFFER);
@@ -481,7 +503,7 @@ fn encode_body(out: &mut Vec<u8>, body: &Body) -> Option<u8> {
             masks.iter().for_each(|&mask| out.u32(mask));
             if matches!(body, Body::GetAsyncReply(_)) { 27 } else { 28 }
         }
-        Body::FlowFormat(_) | Body::FlowModTableId(_) | Body::PacketInFormat(_) => return None,
+        _ => return None,
     })
 }
 

@@ -264,14 +264,7 @@ impl Reply {
         let (kind, items): (u16, Vec<Vec<u8>>) = match self {
             Reply::Desc(words) => (0, vec![encode_desc(words)]),
             Reply::Flow(flows) => (1, flows.iter().map(encode_flow).collect()),
-            Reply::Aggregate(packets, bytes, flows) => {
-                let mut out = Vec::new();
-                out.u64(*packets);
-                out.u64(*bytes);
-                out.u32(*flows);
-                out.zeros(4);
-                (2, vec![out])
-            }
+            Reply::Aggregate(packets, bytes, flows) => (2, vec![encode_aggregate(*packets, *bytes, *flows)]),
             Reply::Table(tables) => (3, tables.iter().map(encode_table).collect()),
             Reply::PortStats(ports) => (4, ports.iter().map(encode_port_stats).collect()),
             Reply::TableFeatures(tables) => (12, tables.iter().map(encode_table_features).collect()),
@@ -314,6 +307,21 @@ pub(crate) fn parts(items: Vec<Vec<u8>>, header: impl Fn(bool) -> Vec<u8>) -> Ve
 }
 
 const DESC_WIDTHS: [usize; 5] = [256, 256, 256, 32, 256];
+
+pub(crate) fn encode_aggregate(packets: u64, bytes: u64, flows: u32) -> Vec<u8> {
+    let mut out = Vec::new();
+    out.u64(packets);
+    out.u64(bytes);
+    out.u32(flows);
+    out.zeros(4);
+    out
+}
+
+pub(crate) fn decode_aggregate(reader: &mut Reader<'_>) -> Result<Reply, OfError> {
+    let (packets, bytes, flows) = (reader.u64()?, reader.u64()?, reader.u32()?);
+    reader.skip(4)?;
+    Ok(Reply::Aggregate(packets, bytes, flows))
+}
 
 pub(crate) fn decode_desc(reader: &mut Reader<'_>) -> Result<[String; 5], OfError> {
     let mut words: [String; 5] = Default::default();
@@ -382,11 +390,7 @@ pub(crate) fn decode_reply(reader: &mut Reader<'_>) -> Result<Reply, OfError> {
     Ok(match kind {
         0 => Reply::Desc(decode_desc(reader)?),
         1 => Reply::Flow(repeat(reader, decode_flow)?),
-        2 => {
-            let (packets, bytes, flows) = (reader.u64()?, reader.u64()?, reader.u32()?);
-            reader.skip(4)?;
-            Reply::Aggregate(packets, bytes, flows)
-        }
+        2 => decode_aggregate(reader)?,
         3 => Reply::Table(repeat(reader, decode_table)?),
         4 => Reply::PortStats(repeat(reader, decode_port_stats)?),
         8 => {

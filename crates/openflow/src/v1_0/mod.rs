@@ -13,7 +13,7 @@ pub(crate) use self::actions::decode_actions;
 use crate::action::Action;
 use crate::bytes::{Put, Reader};
 use crate::error::OfError;
-use crate::message::{Body, NO_BUFFER, put_frame};
+use crate::message::{Body, NO_BUFFER, decode_common, encode_common, put_frame};
 use crate::port::{from_16, to_16};
 use crate::version::Version;
 
@@ -28,15 +28,9 @@ fn short(port: u32) -> u16 {
 /// Reads what follows the header; whether it is Nicira's form of the message.
 pub(crate) fn decode_body(kind: u8, reader: &mut Reader<'_>) -> Result<(Body, bool), OfError> {
     let body = match kind {
-        1 => Body::Error { number: (reader.u16()?, reader.u16()?), data: reader.rest().to_vec() },
-        2 => Body::EchoRequest(reader.rest().to_vec()),
-        3 => Body::EchoReply(reader.rest().to_vec()),
+        1..=3 | 5 | 7..=9 => decode_common(kind, reader)?.ok_or(OfError::RequestBadType)?,
         4 => return Ok((nicira::decode(reader)?, true)),
-        5 => Body::FeaturesRequest,
         6 => ports::decode_features(reader)?,
-        7 => Body::GetConfigRequest,
-        8 => Body::GetConfigReply(reader.u16()?, reader.u16()?),
-        9 => Body::SetConfig(reader.u16()?, reader.u16()?),
         10 => flows::decode_packet_in(reader)?,
         11 => Body::FlowRemoved(flows::decode_flow_removed(reader)?),
         12 => {
@@ -88,25 +82,7 @@ fn decode_packet_out(reader: &mut Reader<'_>) -> Result<Body, OfError> {
 pub(crate) fn encode_body(out: &mut Vec<u8>, body: &Body, nicira: bool) -> Option<u8> {
     Some(match body {
         // The hello of this version has no body; who speaks others too says so as they do.
-        Body::Hello(versions) => {
-            if *versions != Version::V1_0.bit() {
-                out.u16(1);
-                out.u16(8);
-                out.u32(*versions);
-            }
-            0
-        }
-        Body::Error { number, data } => {
-            out.u16(number.0);
-            out.u16(number.1);
-            out.extend_from_slice(data);
-            1
-        }
-        Body::EchoRequest(data) | Body::EchoReply(data) => {
-            out.extend_from_slice(data);
-            if matches!(body, Body::EchoRequest(_)) { 2 } else { 3 }
-        }
-        Body::FeaturesRequest => 5,
+        Body::Hello(versions) if *versions == Version::V1_0.bit() => 0,
         Body::FeaturesReply { datapath_id, buffers, tables, capabilities, ports } => {
             out.u64(*datapath_id);
             out.u32(*buffers);
@@ -116,12 +92,6 @@ pub(crate) fn encode_body(out: &mut Vec<u8>, body: &Body, nicira: bool) -> Optio
             out.u32(ACTIONS);
             ports.iter().for_each(|port| ports::encode_port(out, port));
             6
-        }
-        Body::GetConfigRequest => 7,
-        Body::GetConfigReply(flags, length) | Body::SetConfig(flags, length) => {
-            out.u16(*flags);
-            out.u16(*length);
-            if matches!(body, Body::GetConfigReply(..)) { 8 } else { 9 }
         }
         Body::PacketIn { .. } if !nicira => {
             flows::encode_packet_in(out, body);
@@ -169,10 +139,13 @@ pub(crate) fn encode_body(out: &mut Vec<u8>, body: &Body, nicira: bool) -> Optio
             out.zeros(6);
             21
         }
-        _ => {
-            nicira::encode(out, body)?;
-            4
-        }
+        _ => match encode_common(out, body) {
+            Some(kind) => kind,
+            None => {
+                nicira::encode(out, body)?;
+                4
+            }
+        },
     })
 }
 

@@ -8,7 +8,9 @@ use crate::bytes::{Put, Reader};
 use crate::error::OfError;
 use crate::flow_mod::{Command, FlowMod, FlowRemoved};
 use crate::message::{Body, NICIRA, put_frame, role};
-use crate::multipart::{FlowFilter, FlowStats, Reply, Request, parts, repeat};
+use crate::multipart::{
+    FlowFilter, FlowStats, Reply, Request, decode_aggregate, encode_aggregate, parts, repeat,
+};
 use crate::oxm;
 use crate::port::from_16;
 
@@ -299,14 +301,7 @@ pub(super) fn encode_filter(out: &mut Vec<u8>, filter: &FlowFilter, sums: bool) 
 pub(super) fn encode_reply(reply: &Reply) -> Vec<Vec<u8>> {
     let (kind, items) = match reply {
         Reply::Flow(flows) => (0, flows.iter().map(encode_flow).collect()),
-        Reply::Aggregate(packets, bytes, flows) => {
-            let mut out = Vec::new();
-            out.u64(*packets);
-            out.u64(*bytes);
-            out.u32(*flows);
-            out.zeros(4);
-            (1, vec![out])
-        }
+        Reply::Aggregate(packets, bytes, flows) => (1, vec![encode_aggregate(*packets, *bytes, *flows)]),
         _ => return Vec::new(),
     };
     parts(items, |more| {
@@ -329,11 +324,7 @@ pub(super) fn decode_reply(reader: &mut Reader<'_>) -> Result<Reply, OfError> {
     reader.skip(4)?;
     Ok(match kind {
         0 => Reply::Flow(repeat(reader, decode_flow)?),
-        1 => {
-            let (packets, bytes, flows) = (reader.u64()?, reader.u64()?, reader.u32()?);
-            reader.skip(4)?;
-            Reply::Aggregate(packets, bytes, flows)
-        }
+        1 => decode_aggregate(reader)?,
         _ => return Err(OfError::RequestBadExperimenterType),
     })
 }

@@ -4,7 +4,8 @@ use crate::action_codec::apply;
 use crate::bytes::{Put, Reader};
 use crate::error::OfError;
 use crate::multipart::{
-    FlowFilter, FlowStats, PortStats, Reply, Request, TableStats, decode_desc, encode_desc, parts, repeat,
+    FlowFilter, FlowStats, PortStats, Reply, Request, TableStats, decode_aggregate, decode_desc,
+    encode_aggregate, encode_desc, parts, repeat,
 };
 use crate::port::{self, from_16};
 
@@ -106,14 +107,7 @@ pub(super) fn encode_reply(reply: &Reply, is_nicira: bool) -> Vec<Vec<u8>> {
         Reply::Flow(_) | Reply::Aggregate(..) if is_nicira => return nicira::encode_reply(reply),
         Reply::Desc(words) => (0, vec![encode_desc(words)]),
         Reply::Flow(flows) => (1, flows.iter().map(encode_flow).collect()),
-        Reply::Aggregate(packets, bytes, flows) => {
-            let mut out = Vec::new();
-            out.u64(*packets);
-            out.u64(*bytes);
-            out.u32(*flows);
-            out.zeros(4);
-            (2, vec![out])
-        }
+        Reply::Aggregate(packets, bytes, flows) => (2, vec![encode_aggregate(*packets, *bytes, *flows)]),
         Reply::Table(tables) => (3, tables.iter().map(encode_table).collect()),
         Reply::PortStats(ports) => (4, ports.iter().map(encode_port_stats).collect()),
         Reply::PortDesc(ports) => (
@@ -230,11 +224,7 @@ pub(super) fn decode_reply(reader: &mut Reader<'_>) -> Result<(Reply, bool), OfE
     let reply = match kind {
         0 => Reply::Desc(decode_desc(reader)?),
         1 => Reply::Flow(repeat(reader, decode_flow)?),
-        2 => {
-            let (packets, bytes, flows) = (reader.u64()?, reader.u64()?, reader.u32()?);
-            reader.skip(4)?;
-            Reply::Aggregate(packets, bytes, flows)
-        }
+        2 => decode_aggregate(reader)?,
         3 => Reply::Table(repeat(reader, decode_table)?),
         4 => Reply::PortStats(repeat(reader, decode_port_stats)?),
         5 if reader.left() == 0 => Reply::Nothing(kind),
