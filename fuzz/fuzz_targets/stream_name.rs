@@ -1,3 +1,3 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| heddle_switch::fuzz::stream_name(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| heddle_daemon::fuzz::stream_name(data));

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use heddle_controller::apps::LearningSwitch;
 use heddle_controller::{ConnectionId, Controller, Output};
-use heddle_switch::stream::{Listener, Place, Stream};
+use heddle_daemon::stream::{Listener, Place, Stream};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::mpsc;
 

@@ -15,7 +15,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{CommandFactory, Parser, Subcommand};
-use heddle_switch::stream::Place;
+use heddle_daemon::stream::Place;
 
 /// A programmable switch and a lab of isolated hosts around it, in user space.
 #[derive(Parser)]

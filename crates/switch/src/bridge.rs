@@ -19,7 +19,7 @@ use tokio::sync::broadcast;
 
 use crate::config::FailMode;
 use crate::connection::{Control, port_description};
-use crate::stream::Target;
+use heddle_daemon::stream::Target;
 
 /// Events that wait for a slow connection; older ones are lost to it.
 const EVENTS: usize = 1024;

@@ -1,7 +1,6 @@
 //! Properties that hold for arbitrary input; shared by the property tests and the fuzz targets.
 
-use std::fmt::{Debug, Display};
-use std::str::FromStr;
+use std::fmt::Debug;
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
 use heddle_datapath::Clock;
@@ -11,7 +10,6 @@ use serde::{Serialize, de::DeserializeOwned};
 use crate::Switch;
 use crate::config::{BridgeConfig, FailMode, FromSwitch, PortConfig, PortKind, ToSwitch};
 use crate::connection::Connection;
-use crate::stream::{Place, Target};
 
 fn json_of<T: DeserializeOwned + Serialize + PartialEq + Debug>(bytes: &[u8]) {
     let Ok(value) = serde_json::from_slice::<T>(bytes) else { return };
@@ -28,22 +26,6 @@ pub fn config(bytes: &[u8]) {
     json_of::<Vec<BridgeConfig>>(bytes);
     json_of::<ToSwitch>(bytes);
     json_of::<FromSwitch>(bytes);
-}
-
-fn name_of<T: FromStr + Display + PartialEq + Debug>(text: &str) {
-    let Ok(name) = text.parse::<T>() else { return };
-    let again = name.to_string().parse::<T>().ok();
-    assert_eq!(again.as_ref(), Some(&name), "{text} -> {name}");
-}
-
-/// The name of a stream is written so that it is read as the same.
-///
-/// # Panics
-/// If it is not.
-pub fn stream_name(bytes: &[u8]) {
-    let Ok(text) = std::str::from_utf8(bytes) else { return };
-    name_of::<Target>(text);
-    name_of::<Place>(text);
 }
 
 /// A switch with a bridge `br0` that has two dummy devices, `p1` and `p2`.

@@ -1,7 +1,7 @@
 //! Bridges: configuration to pipeline and datapath, OpenFlow connections.
 //!
 //! [`switch::Switch`] applies a [`config`] to [`bridge`]s; [`connection`] is the OpenFlow agent without I/O; [`server`] carries its bytes over
-//! sockets ([`stream`]) in an async runtime, and [`unixctl`] answers operators there. The data plane runs on its own thread and is never waited for by a packet.
+//! sockets in an async runtime, and [`unixctl`] answers operators there. The data plane runs on its own thread and is never waited for by a packet.
 #![forbid(unsafe_code)]
 
 pub mod bridge;
@@ -11,7 +11,6 @@ pub mod connection;
 pub mod fuzz;
 pub mod schema;
 pub mod server;
-pub mod stream;
 pub mod switch;
 pub mod unixctl;
 

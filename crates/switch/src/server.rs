@@ -20,8 +20,8 @@ use heddle_openflow::Body;
 
 use crate::bridge::ManagedBridge;
 use crate::connection::Connection;
-use crate::stream::{Listener, Place, Stream, Target};
 use crate::unixctl;
+use heddle_daemon::stream::{Listener, Place, Stream, Target};
 
 /// Connections that a bridge serves at a time.
 const MAX_CONNECTIONS: usize = 64;

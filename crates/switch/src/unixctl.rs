@@ -14,7 +14,7 @@ use tokio::time::timeout;
 
 use crate::bridge::ManagedBridge;
 use crate::server::Bridges;
-use crate::stream::{Listener, Stream};
+use heddle_daemon::stream::{Listener, Stream};
 
 /// Most bytes of a request.
 const MAX_REQUEST: usize = 1 << 20;

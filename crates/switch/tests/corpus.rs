@@ -16,11 +16,6 @@ fn configurations() {
     replay("config", fuzz::config);
 }
 
-#[test]
-fn stream_names() {
-    replay("stream_name", fuzz::stream_name);
-}
-
 proptest! {
     #[test]
     fn arbitrary_messages_to_the_agent(
@@ -34,10 +29,5 @@ proptest! {
             bytes.extend(body);
         }
         fuzz::agent(&bytes);
-    }
-
-    #[test]
-    fn arbitrary_stream_names(name in "(tcp|unix|ptcp|punix):[0-9a-f:.\\[\\]/]{0,20}") {
-        fuzz::stream_name(name.as_bytes());
     }
 }
