@@ -168,7 +168,7 @@ impl Commands {
             "list-commands" | "help" if request.params.is_empty() => Answer::Now(Ok(self.list())),
             _ => {
                 let words = request.params.clone();
-                self.find(&request).map_or_else(|error| Answer::Now(Err(error)), |handler| handler(words))
+                self.find(request).map_or_else(|error| Answer::Now(Err(error)), |handler| handler(words))
             }
         }
     }

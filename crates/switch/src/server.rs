@@ -22,6 +22,7 @@ use crate::bridge::ManagedBridge;
 use crate::connection::Connection;
 use crate::unixctl;
 use heddle_daemon::stream::{Listener, Place, Stream, Target};
+use heddle_daemon::unixctl::{Commands, Coverage, common};
 
 /// Connections that a bridge serves at a time.
 const MAX_CONNECTIONS: usize = 64;
@@ -42,7 +43,7 @@ struct Served {
 }
 
 /// The bridges that are served, as the tasks see them.
-pub(crate) type Bridges = Arc<Mutex<Vec<Arc<ManagedBridge>>>>;
+pub type Bridges = Arc<Mutex<Vec<Arc<ManagedBridge>>>>;
 
 /// The socket of operators, in the run directory.
 pub const CONTROL_SOCKET: &str = "switch.ctl";
@@ -52,7 +53,8 @@ pub struct Server {
     run_directory: PathBuf,
     served: HashMap<String, Served>,
     bridges: Bridges,
-    tasks: JoinSet<()>,
+    control: Option<heddle_daemon::unixctl::Server>,
+    _tasks: JoinSet<()>,
 }
 
 async fn tick(bridges: Bridges) {
@@ -72,7 +74,13 @@ impl Server {
         let bridges = Bridges::default();
         let mut tasks = JoinSet::new();
         tasks.spawn(tick(Arc::clone(&bridges)));
-        Self { run_directory: run_directory.to_owned(), served: HashMap::new(), bridges, tasks }
+        Self {
+            run_directory: run_directory.to_owned(),
+            served: HashMap::new(),
+            bridges,
+            control: None,
+            _tasks: tasks,
+        }
     }
 
     /// Opens the socket of operators.
@@ -80,8 +88,12 @@ impl Server {
     /// # Errors
     /// It cannot be made, or is another's.
     pub async fn open_control(&mut self) -> io::Result<()> {
-        let listener = Listener::bind(&Place::Unix(self.run_directory.join(CONTROL_SOCKET))).await?;
-        self.tasks.spawn(unixctl::serve(listener, Arc::clone(&self.bridges)));
+        let mut commands = Commands::default();
+        // Nobody waits for such a switch to end but whoever started it.
+        drop(common(&mut commands, "heddle", Coverage::default()));
+        unixctl::add_to(&mut commands, &self.bridges);
+        let path = self.run_directory.join(CONTROL_SOCKET);
+        self.control = Some(heddle_daemon::unixctl::Server::open(&path, Arc::new(commands)).await?);
         Ok(())
     }
 
