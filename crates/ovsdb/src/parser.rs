@@ -64,18 +64,20 @@ pub(crate) fn integer(value: &Value) -> Option<i64> {
 impl<'a> Members<'a> {
     /// Reads `json`, which must be an object.
     pub(crate) fn new(json: &'a Value, name: impl Into<String>) -> Self {
-        let (members, error) = match json {
-            Value::Object(members) => (Some(members), None),
-            _ => (None, Some("Object expected.")),
-        };
-        let mut this = Self { name: name.into(), json, members, used: Vec::new(), error: None };
-        if let Some(text) = error {
-            this.fail(text);
-        }
-        this
+        let (name, members) = (name.into(), json.as_object());
+        let error = members
+            .is_none()
+            .then(|| Error::plain_syntax(format!("Parsing {name} failed: Object expected.")));
+        Self { name, json, members, used: Vec::new(), error }
     }
 
-    fn fail(&mut self, text: &str) {
+    /// The object itself.
+    pub(crate) const fn json(&self) -> &'a Value {
+        self.json
+    }
+
+    /// Notes that something is wrong with the object; the first such text stays.
+    pub(crate) fn fail(&mut self, text: &str) {
         if self.error.is_none() {
             self.error = Some(Error::syntax(self.json, format!("Parsing {} failed: {text}", self.name)));
         }

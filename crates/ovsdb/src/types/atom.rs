@@ -152,7 +152,13 @@ impl Atom {
             AtomType::Integer => parser::integer(json).map(Self::Integer),
             AtomType::Real => json.as_f64().map(Self::real),
             AtomType::Boolean => json.as_bool().map(Self::Boolean),
-            AtomType::String => json.as_str().map(Self::string),
+            AtomType::String => match json.as_str() {
+                // Programs in C could not read it back from the log.
+                Some(text) if text.contains('\0') => {
+                    return Err(Error::constraint("null bytes not supported in quoted strings"));
+                }
+                text => text.map(Self::string),
+            },
             AtomType::Uuid => return parse_uuid(json, symbols).map(Self::Uuid),
         };
         atom.ok_or_else(|| Error::syntax(json, format!("expected {}", kind.name())))

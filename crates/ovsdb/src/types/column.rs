@@ -118,6 +118,24 @@ impl ColumnType {
         members.into()
     }
 
+    /// The type in words, as errors name it: `set of up to 3 integers`, `map of (string, integer) pairs`.
+    pub fn in_words(&self) -> String {
+        let key = self.key.kind.name();
+        if self.is_scalar() {
+            return key.to_owned();
+        }
+        let quantity = match (self.min, self.max) {
+            (0, u32::MAX) => String::new(),
+            (min, u32::MAX) => format!("{min} or more "),
+            (0, max) => format!("up to {max} "),
+            (min, max) => format!("{min} to {max} "),
+        };
+        match &self.value {
+            Some(value) => format!("map of {quantity}({key}, {}) pairs", value.kind.name()),
+            None => format!("set of {quantity}{key}s"),
+        }
+    }
+
     /// The types of its atoms: of keys, and of values if it is a map.
     pub fn base_types(&self) -> impl Iterator<Item = &BaseType> {
         std::iter::once(&self.key).chain(&self.value)

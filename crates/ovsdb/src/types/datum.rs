@@ -1,6 +1,5 @@
 //! What a column holds: an ordered set or map.
 
-use std::borrow::Cow;
 use std::cmp::Ordering;
 
 use serde_json::{Value, json};
@@ -328,14 +327,19 @@ impl Datum {
         sizes: Sizes,
     ) -> Result<Self, Error> {
         let items = items(kind, json)?;
-        let (min, max) = (kind.min as usize, kind.max as usize);
-        if sizes == Sizes::Checked && !(min..=max).contains(&items.len()) {
-            let text = format!("{} values when type requires between {min} and {max}", items.len());
-            return Err(Error::syntax(json, text));
+        let (min, max, count) = (kind.min as usize, kind.max as usize, items.len());
+        if sizes == Sizes::Checked && !(min..=max).contains(&count) {
+            let class = if kind.is_map() { "map" } else { "set" };
+            let members = match (kind.min, kind.max) {
+                (1, 1) => "exactly one member".to_owned(),
+                (min, u32::MAX) => format!("{min} or more members"),
+                (min, max) => format!("{min} to {max} members"),
+            };
+            return Err(Error::syntax(json, format!("{class} must have {members} but {count} are present")));
         }
         match &kind.value {
-            None => set_of(kind, &items, symbols),
-            Some(value) => map_of(kind, value, json, &items, symbols),
+            None => set_of(kind, items, symbols),
+            Some(value) => map_of(kind, value, items, symbols),
         }
     }
 
@@ -354,16 +358,15 @@ impl Datum {
 }
 
 /// The elements of a `["set", [...]]` or `["map", [...]]`, or a single atom.
-fn items<'a>(kind: &ColumnType, json: &'a Value) -> Result<Cow<'a, [Value]>, Error> {
+fn items<'a>(kind: &ColumnType, json: &'a Value) -> Result<&'a [Value], Error> {
     let class = if kind.is_map() { "map" } else { "set" };
-    let parts = json.as_array().map(Vec::as_slice);
-    match parts {
-        Some([Value::String(word), rest]) if word == class => match rest {
-            Value::Array(items) => Ok(Cow::Borrowed(items)),
-            _ => Err(Error::syntax(json, "expected array")),
-        },
-        _ if !kind.is_map() => Ok(Cow::Borrowed(std::slice::from_ref(json))),
-        _ => Err(Error::syntax(json, "expected [\"map\", <array>]")),
+    match json.as_array().map(Vec::as_slice) {
+        Some([Value::String(word), Value::Array(items)]) if word == class => Ok(items),
+        Some([Value::String(word), ..]) if word == class => {
+            Err(Error::syntax(json, format!("expected [\"{class}\", <array>]")))
+        }
+        _ if kind.is_map() => Err(Error::syntax(json, "expected [\"map\", <array>]")),
+        _ => Ok(std::slice::from_ref(json)),
     }
 }
 
@@ -382,7 +385,6 @@ fn set_of(kind: &ColumnType, items: &[Value], mut symbols: Option<&mut Symbols<'
 fn map_of(
     kind: &ColumnType,
     value: &BaseType,
-    json: &Value,
     items: &[Value],
     mut symbols: Option<&mut Symbols<'_>>,
 ) -> Result<Datum, Error> {
@@ -396,7 +398,7 @@ fn map_of(
     }
     pairs.sort_by(|a, b| a.0.cmp(&b.0));
     if !pairs.is_sorted_by(|a, b| a.0 < b.0) {
-        return Err(Error::new("ovsdb error", "map contains duplicate key").at(json));
+        return Err(Error::new("ovsdb error", "map contains duplicate key"));
     }
     let (keys, values) = pairs.into_iter().unzip();
     Ok(Datum { keys, values })
