@@ -11,7 +11,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value, json};
 
 use crate::Error;
-use crate::database::{Change, Condition, Database, Row, column_set, row_to_json};
+use crate::database::{Before, Change, Condition, Database, Row, column_set, row_to_json};
 use crate::parser::{Is, Members};
 use crate::rpc::Message;
 use crate::schema::{STANDARD_COLUMNS, Schema, TableSchema, UUID_COLUMN};
@@ -55,8 +55,6 @@ enum Kind {
     Modify,
 }
 
-type Known = BTreeMap<(usize, Uuid), Option<Arc<Row>>>;
-
 /// A monitor of a client.
 #[derive(Debug)]
 pub struct Monitor {
@@ -65,7 +63,7 @@ pub struct Monitor {
     version: Version,
     tables: BTreeMap<usize, Watched>,
     /// For each row that changed since: what the client knows.
-    known: Known,
+    known: Before,
 }
 
 impl Monitor {
@@ -86,7 +84,7 @@ impl Monitor {
             let several = request.as_array().map_or(std::slice::from_ref(request), Vec::as_slice);
             tables.insert(table, Watched::from_json(version, schema, several)?);
         }
-        Ok(Self { id, version, tables, known: Known::new() })
+        Ok(Self { id, version, tables, known: Before::new() })
     }
 
     /// What the client is told first, in the result of its request.
@@ -106,7 +104,7 @@ impl Monitor {
     }
 
     /// Takes up where a client was: `known` is what changed since then. Returns what it must be told.
-    pub fn resume(&mut self, database: &Database, known: Known) -> Value {
+    pub fn resume(&mut self, database: &Database, known: Before) -> Value {
         self.known = known;
         self.known.retain(|(table, _), _| self.tables.contains_key(table));
         self.updates(database).unwrap_or_else(|| json!({}))

@@ -1,17 +1,16 @@
 //! What must hold at the end of a transaction: references, garbage, indexes, numbers of rows; RFC 7047 §3.2 and §4.1.3.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use super::execute::Context;
 use super::table::{IndexKey, Referring, Table};
-use super::{Change, Commit, Database, Row};
+use super::{Before, Change, Commit, Database, Row};
 use crate::Error;
 use crate::schema::{TableSchema, VERSION_COLUMN};
 use crate::types::{Datum, RefType, Uuid};
 
 type Place = (usize, Uuid);
-type Before = BTreeMap<Place, Option<Arc<Row>>>;
 
 /// A transaction at its end.
 struct Ending<'a> {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value, json};
 
 use super::mutation::Mutation;
-use super::{Commit, Condition, Database, Row};
+use super::{Before, Commit, Condition, Database, Row};
 use crate::Error;
 use crate::parser::{Is, Members, integer};
 use crate::schema::{STANDARD_COLUMNS, TableSchema, UUID_COLUMN};
@@ -59,7 +59,7 @@ impl From<Error> for Stop {
 /// A transaction that runs: what it changed so far.
 pub(super) struct Transaction {
     /// For each row that was touched, what it was before.
-    pub(super) before: BTreeMap<(usize, Uuid), Option<Arc<Row>>>,
+    pub(super) before: Before,
     pub(super) comment: String,
     durable: bool,
 }
@@ -103,7 +103,7 @@ impl Database {
     }
 
     /// Puts rows back to what they were.
-    pub(super) fn restore(&mut self, before: BTreeMap<(usize, Uuid), Option<Arc<Row>>>) {
+    pub(super) fn restore(&mut self, before: Before) {
         for ((table, uuid), row) in before {
             match row {
                 Some(row) => self.tables[table].rows.insert(uuid, row),

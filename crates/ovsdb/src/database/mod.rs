@@ -44,6 +44,9 @@ pub struct Change {
     pub new: Option<Arc<Row>>,
 }
 
+/// For rows by table and UUID, what they were at a time; `None` where there was no row.
+pub type Before = BTreeMap<(usize, Uuid), Option<Arc<Row>>>;
+
 /// What a transaction did.
 #[derive(Clone, Debug)]
 pub struct Commit {
@@ -109,7 +112,7 @@ impl Database {
     }
 
     /// What changed since transaction `id`: for each row what it was then. `None` if that transaction is not remembered.
-    pub fn changes_since(&self, id: Uuid) -> Option<BTreeMap<(usize, Uuid), Option<Arc<Row>>>> {
+    pub fn changes_since(&self, id: Uuid) -> Option<Before> {
         let mut before = BTreeMap::new();
         if id == self.last && id != Uuid::ZERO {
             return Some(before);
