@@ -11,6 +11,7 @@
 //! | [`monitor`] | what clients are told of changes |
 //! | [`storage`] | where databases are kept: the trait, and a store in memory |
 //! | [`service`] | a server without its sockets: databases, sessions, locks |
+//! | [`replica`] | a client's copy of tables, and transactions on them |
 //!
 //! Everything here is free of I/O, clocks and randomness: bytes, the time and a source of UUIDs come from outside.
 #![forbid(unsafe_code)]
@@ -20,6 +21,7 @@ mod error;
 pub mod fuzz;
 pub mod monitor;
 mod parser;
+pub mod replica;
 pub mod rpc;
 pub mod schema;
 pub mod service;

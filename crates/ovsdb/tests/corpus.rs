@@ -20,7 +20,26 @@ fn data() {
     replay("ovsdb_datum", fuzz::datum);
 }
 
+#[test]
+fn what_servers_say() {
+    replay("replica", heddle_ovsdb::replica::fuzz::replica);
+}
+
 proptest! {
+    #[test]
+    fn arbitrary_words_of_servers(
+        rows in proptest::collection::vec((
+            "[0-3]", "(insert|modify|delete|initial)", "(name|tags|ids|x)",
+            r#"("b"|1|\["set",\[1,2\]\]|\["map",\[\["a","b"\]\]\])"#,
+        ), 0..6),
+    ) {
+        let said: String = rows.iter().map(|(digit, what, column, value)| {
+            let row = format!(r#""00000000-0000-4000-8000-00000000000{digit}":{{"{what}":{{"{column}":{value}}}}}"#);
+            format!(r#"{{"method":"update3","id":null,"params":["heddle","0",{{"t":{{{row}}}}}]}}"#)
+        }).collect();
+        heddle_ovsdb::replica::fuzz::replica(said.as_bytes());
+    }
+
     #[test]
     fn arbitrary_streams(text in "([{}\\[\\],:\" ]|\\\\\"|[a-z0-9]|\\{\"id\":1,\"result\":[0-9]\\}){0,60}") {
         fuzz::framer(text.as_bytes());
