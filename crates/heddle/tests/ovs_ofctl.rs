@@ -281,7 +281,6 @@ fn what_ovs_ofctl_asks_of_a_switch_is_answered() {
         assert!(said.contains(wanted), "{verb} {arguments:?}: {said}");
     }
     for (verb, argument, error) in [
-        ("add-group", "group_id=1,type=all,bucket=output:1", "OFPGMFC_OUT_OF_GROUPS"),
         ("mod-group", "group_id=1,type=all,bucket=output:1", "OFPGMFC_UNKNOWN_GROUP"),
         ("add-meter", "meter=1,kbps,band=type=drop,rate=1", "OFPMMFC_OUT_OF_METERS"),
         ("mod-meter", "meter=1,kbps,band=type=drop,rate=1", "OFPMMFC_UNKNOWN_METER"),
@@ -306,6 +305,34 @@ fn ten_thousand_flows_are_dumped_whole() {
     assert!(switch.good("s1", "dump-aggregate", &["udp"]).contains("flow_count=10000"));
     switch.good("s1", "del-flows", &["udp"]);
     assert!(switch.good("s1", "dump-aggregate", &[]).contains("flow_count=0"));
+}
+
+#[test]
+fn groups_are_written_and_read_back() {
+    if !installed() {
+        return;
+    }
+    let switch = Switch::start("groups");
+    let group = "group_id=7,type=select,bucket=weight:2,watch_port:1,actions=set_field:10.0.0.9->ip_dst,output:1,bucket=actions=output:2";
+    switch.good("s1", "add-group", &[group]);
+    switch.good("s1", "add-group", &["group_id=8,type=ff,bucket=watch_port:1,actions=group:7"]);
+    switch.good("s1", "mod-group", &["group_id=8,type=all,bucket=actions=output:2"]);
+    let dump = switch.good("s1", "dump-groups", &[]);
+    for line in [
+        "group_id=7,type=select,bucket=weight:2,watch_port:1,actions=set_field:10.0.0.9->ip_dst,output:1,bucket=actions=output:2",
+        "group_id=8,type=all,bucket=actions=output:2",
+    ] {
+        assert!(dump.replace("\"s1-eth1\"", "1").contains(line), "{line}\n{dump}");
+    }
+    switch.good("s1", "add-flow", &["in_port=2,actions=group:8"]);
+    assert!(switch.good("s1", "dump-group-stats", &["8"]).contains("ref_count=1"));
+    assert!(switch.good("s1", "dump-group-features", &[]).contains("Select group"));
+    let (_, text) = switch.ofctl("s1", "add-group", &["group_id=7,type=all"]);
+    assert!(text.contains("OFPGMFC_GROUP_EXISTS"), "{text}");
+    switch.good("s1", "del-groups", &["group_id=8"]);
+    assert!(!switch.good("s1", "dump-flows", &[]).contains("group:8"), "the flow went with its group");
+    switch.good("s1", "del-groups", &[]);
+    assert!(!switch.good("s1", "dump-groups", &[]).contains("group_id"));
 }
 
 #[test]

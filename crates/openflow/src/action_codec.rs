@@ -76,7 +76,7 @@ fn decode_action(kind: u16, body: &mut Reader<'_>) -> Result<Action, OfError> {
         20 => Action::PopMpls(body.u16()?),
         21 => Action::SetQueue(body.u32()?),
         22 => match body.u32()? {
-            group if group <= crate::modify::GroupMod::MAX => Action::Group(group),
+            group if group <= crate::group::GroupMod::MAX => Action::Group(group),
             _ => return Err(OfError::ActionBadOutGroup),
         },
         23 => Action::SetTtl(body.u8()?),

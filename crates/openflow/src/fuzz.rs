@@ -50,6 +50,8 @@ fn decode_parts(bytes: &[u8]) -> Result<Message, Fault> {
             (Reply::Flow(whole), Reply::Flow(next)) => whole.extend(next),
             (Reply::Table(whole), Reply::Table(next)) => whole.extend(next),
             (Reply::PortStats(whole), Reply::PortStats(next)) => whole.extend(next),
+            (Reply::GroupStats(whole), Reply::GroupStats(next)) => whole.extend(next),
+            (Reply::GroupDesc(whole), Reply::GroupDesc(next)) => whole.extend(next),
             (Reply::PortDesc(whole), Reply::PortDesc(next)) => whole.extend(next),
             (Reply::TableFeatures(whole), Reply::TableFeatures(next)) => whole.extend(next),
             _ => panic!("the parts of a reply are of one kind"),

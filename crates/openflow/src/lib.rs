@@ -12,6 +12,7 @@ mod flow_mod;
 mod framer;
 #[doc(hidden)]
 pub mod fuzz;
+pub mod group;
 pub mod message;
 pub mod modify;
 pub mod multipart;

@@ -12,7 +12,8 @@ use crate::error::OfError;
 pub use crate::flow_mod::{Command, FlowMod, FlowRemoved};
 use crate::flow_mod::{decode_flow_mod, decode_flow_removed, encode_flow_mod, encode_flow_removed};
 pub use crate::framer::Framer;
-use crate::modify::{self, GroupMod, MeterMod, PortMod, TableMod};
+use crate::group::{GroupMod, decode_group_mod, encode_group_mod};
+use crate::modify::{self, MeterMod, PortMod, TableMod};
 use crate::multipart::{Reply, Request};
 use crate::oxm::{decode_match, encode_match};
 pub use crate::port::PortDesc;
@@ -270,7 +271,7 @@ fn decode_body(kind: u8, reader: &mut Reader<'_>) -> Result<Body, OfError> {
         }
         13 => decode_packet_out(reader)?,
         14 => Body::FlowMod(decode_flow_mod(reader)?),
-        15 => Body::GroupMod(modify::decode_group_mod(reader)?),
+        15 => Body::GroupMod(decode_group_mod(reader)?),
         16 => Body::PortMod(modify::decode_port_mod(reader)?),
         17 => Body::TableMod(modify::decode_table_mod(reader)?),
         18 => Body::MultipartRequest(crate::multipart::decode_request(reader)?),
@@ -465,7 +466,7 @@ fn encode_newer(out: &mut Vec<u8>, body: &Body) -> Option<u8> {
             14
         }
         Body::GroupMod(group) => {
-            modify::encode_group_mod(out, group);
+            encode_group_mod(out, group);
             15
         }
         Body::PortMod(port) => {

@@ -1,4 +1,4 @@
-//! Messages that change what is beside the flow tables: ports, tables, groups and meters (OpenFlow 1.3.5 section 7.3.4).
+//! Messages that change what is beside the flow tables: ports, tables and meters (OpenFlow 1.3.5 section 7.3.4).
 
 use crate::bytes::{Put, Reader};
 use crate::error::OfError;
@@ -25,32 +25,6 @@ pub struct TableMod {
     pub table_id: u8,
     /// Its configuration.
     pub config: u32,
-}
-
-/// A change of the group table.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct GroupMod {
-    /// 0 adds, 1 modifies, 2 deletes.
-    pub command: u16,
-    /// 0 all, 1 select, 2 indirect, 3 fast failover.
-    pub kind: u8,
-    /// The group; [`GroupMod::ALL`] for all, when deleting.
-    pub group_id: u32,
-    /// The buckets as they stand on the wire.
-    pub buckets: Vec<u8>,
-}
-
-impl GroupMod {
-    /// Adds a group.
-    pub const ADD: u16 = 0;
-    /// Changes a group that is there.
-    pub const MODIFY: u16 = 1;
-    /// Deletes groups.
-    pub const DELETE: u16 = 2;
-    /// Every group.
-    pub const ALL: u32 = 0xffff_fffc;
-    /// Highest number of a group.
-    pub const MAX: u32 = 0xffff_ff00;
 }
 
 /// A change of the meter table.
@@ -108,27 +82,6 @@ pub(crate) fn encode_table_mod(out: &mut Vec<u8>, table: TableMod) {
     out.u8(table.table_id);
     out.zeros(3);
     out.u32(table.config);
-}
-
-pub(crate) fn decode_group_mod(reader: &mut Reader<'_>) -> Result<GroupMod, OfError> {
-    let (command, kind) = (reader.u16()?, reader.u8()?);
-    reader.skip(1)?;
-    let group_id = reader.u32()?;
-    if command > GroupMod::DELETE {
-        return Err(OfError::GroupModBadCommand);
-    }
-    if kind > 3 {
-        return Err(OfError::GroupModBadType);
-    }
-    Ok(GroupMod { command, kind, group_id, buckets: reader.rest().to_vec() })
-}
-
-pub(crate) fn encode_group_mod(out: &mut Vec<u8>, group: &GroupMod) {
-    out.u16(group.command);
-    out.u8(group.kind);
-    out.zeros(1);
-    out.u32(group.group_id);
-    out.extend_from_slice(&group.buckets);
 }
 
 pub(crate) fn decode_meter_mod(reader: &mut Reader<'_>) -> Result<MeterMod, OfError> {

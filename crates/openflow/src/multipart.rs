@@ -6,6 +6,7 @@ use crate::action::Instruction;
 use crate::action_codec::{decode_instructions, encode_instructions};
 use crate::bytes::{Put, Reader};
 use crate::error::OfError;
+use crate::group::{self, GroupDesc, GroupStats};
 use crate::message::experimenter;
 use crate::oxm::{decode_match, encode_match};
 use crate::port::{PortDesc, decode_port, encode_port};
@@ -48,7 +49,7 @@ pub enum Request {
     PortStats(u32),
     /// Counters of a queue: port and queue, either perhaps all.
     QueueStats(u32, u32),
-    /// Counters of a group; [`crate::modify::GroupMod::ALL`] for all.
+    /// Counters of a group; [`crate::group::GroupMod::ALL`] for all.
     GroupStats(u32),
     /// Groups.
     GroupDesc,
@@ -136,7 +137,11 @@ pub enum Reply {
     TableFeatures(Vec<TableFeatures>),
     /// Ports.
     PortDesc(Vec<PortDesc>),
-    /// Nothing, where queues, groups or meters were asked for: the number of the request.
+    /// Counters of groups.
+    GroupStats(Vec<GroupStats>),
+    /// Groups.
+    GroupDesc(Vec<GroupDesc>),
+    /// Nothing, where queues or meters were asked for: the number of the request.
     Nothing(u16),
     /// What groups can do: types, capabilities, then for each of the four types the most groups, then the actions.
     GroupFeatures([u32; 10]),
@@ -269,6 +274,10 @@ impl Reply {
             Reply::PortStats(ports) => (4, ports.iter().map(encode_port_stats).collect()),
             Reply::TableFeatures(tables) => (12, tables.iter().map(encode_table_features).collect()),
             Reply::PortDesc(ports) => (13, ports.iter().map(encode_port_item).collect()),
+            Reply::GroupStats(groups) => {
+                (kind::GROUP_STATS, groups.iter().map(group::encode_stats).collect())
+            }
+            Reply::GroupDesc(groups) => (kind::GROUP_DESC, groups.iter().map(group::encode_desc).collect()),
             Reply::Nothing(kind) => (*kind, Vec::new()),
             Reply::GroupFeatures(words) => {
                 (8, vec![words.iter().flat_map(|word| word.to_be_bytes()).collect()])
@@ -408,9 +417,9 @@ pub(crate) fn decode_reply(reader: &mut Reader<'_>) -> Result<Reply, OfError> {
         }
         12 => Reply::TableFeatures(repeat(reader, decode_table_features)?),
         13 => Reply::PortDesc(repeat(reader, decode_port)?),
-        kind::QUEUE_STATS | kind::GROUP_STATS | kind::GROUP_DESC | kind::METER_STATS | kind::METER_CONFIG
-            if reader.left() == 0 =>
-        {
+        kind::GROUP_STATS => Reply::GroupStats(repeat(reader, group::decode_stats)?),
+        kind::GROUP_DESC => Reply::GroupDesc(repeat(reader, group::decode_desc)?),
+        kind::QUEUE_STATS | kind::METER_STATS | kind::METER_CONFIG if reader.left() == 0 => {
             Reply::Nothing(kind)
         }
         _ => return Err(OfError::RequestBadMultipart),

@@ -1,6 +1,7 @@
 //! The properties of the fuzz targets, on inputs of proptest's choice.
 #![allow(missing_docs)]
 
+use heddle_openflow::group::GroupCommand;
 use heddle_openflow::message::Form;
 use heddle_openflow::{Action, Body, FlowMod, Framer, Instruction, Message, Version, decode};
 use proptest::prelude::*;
@@ -161,6 +162,37 @@ proptest! {
                 let Ok(Message { body: Body::FlowMod(back), .. }) = decode(&bytes) else { panic!("{line}") };
                 prop_assert_eq!(back.matching, matching, "{}", line);
             }
+            for (at, byte) in damage {
+                let length = bytes.len();
+                bytes[8 + at % (length - 8)] = byte;
+            }
+            heddle_openflow::fuzz::message(&bytes);
+        }
+    }
+
+    /// Groups keep their meaning through text and through the wire, and damaged ones are refused or survive.
+    #[test]
+    fn groups_survive_text_and_wire(
+        kind in proptest::sample::select(vec!["all", "select", "indirect", "ff"]),
+        buckets in proptest::collection::vec(
+            (any::<u16>(), proptest::option::of(1u32..9), proptest::option::of(1u32..9),
+             proptest::collection::vec(proptest::sample::select(&ACTIONS[..]), 0..3)),
+            0..4,
+        ),
+        damage in proptest::collection::vec((8usize..400, any::<u8>()), 0..4),
+    ) {
+        let mut line = format!("group_id=5,type={kind}");
+        for (weight, port, group, actions) in &buckets {
+            line += &format!(",bucket=weight:{weight},");
+            line += &port.map_or(String::new(), |port| format!("watch_port:{port},"));
+            line += &group.map_or(String::new(), |group| format!("watch_group:{group},"));
+            line += &format!("actions={}", if actions.is_empty() { "drop".into() } else { actions.join(",") });
+        }
+        if let Ok(group) = heddle_openflow::text::parse_group(&line, GroupCommand::Add) {
+            let printed = heddle_openflow::text::print_group(group.group_id, group.kind, &group.buckets);
+            let again = heddle_openflow::text::parse_group(&printed, GroupCommand::Add);
+            prop_assert_eq!(again.as_ref(), Ok(&group), "{}", printed);
+            let mut bytes = Message::new(1, Body::GroupMod(group)).encode();
             for (at, byte) in damage {
                 let length = bytes.len();
                 bytes[8 + at % (length - 8)] = byte;

@@ -61,7 +61,6 @@ impl Known {
 
     fn action(&mut self, action: &Action) -> Result<(), OfError> {
         match *action {
-            Action::Group(_) => return Err(OfError::ActionBadOutGroup),
             Action::SetQueue(_) => return Err(OfError::ActionBadQueue),
             Action::CopyTtlIn | Action::CopyTtlOut => return Err(OfError::ActionBadType),
             Action::Output { port: port::ANY, .. } => return Err(OfError::ActionBadOutPort),
@@ -86,8 +85,11 @@ impl Known {
                 self.need(Field::MplsTtl)?;
                 self.relabel(eth_type);
             }
-            Action::Output { .. } | Action::Resubmit { .. } | Action::Controller { .. } | Action::Note(_) => {
-            }
+            Action::Output { .. }
+            | Action::Group(_)
+            | Action::Resubmit { .. }
+            | Action::Controller { .. }
+            | Action::Note(_) => {}
         }
         Ok(())
     }

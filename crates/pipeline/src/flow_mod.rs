@@ -27,6 +27,8 @@ pub enum Gone {
     Hard,
     /// Deleted.
     Deleted,
+    /// A group that it sent to was deleted.
+    Group,
 }
 
 impl Bridge {
@@ -39,6 +41,7 @@ impl Bridge {
         self.publish(|snapshot, changes| match flow_mod.command {
             Command::Add => add(snapshot, changes, flow_mod, now_ms).map(|()| Vec::new()),
             Command::Modify | Command::ModifyStrict => {
+                snapshot.has_groups_of(&flow_mod.instructions)?;
                 let found = modify(snapshot, changes, flow_mod);
                 // What finds no flow adds one in OpenFlow 1.0 and 1.1, unless it asks for a cookie.
                 if !found && flow_mod.classic && flow_mod.cookie_mask == 0 {
@@ -112,6 +115,7 @@ pub fn flow_removed(flow: &Flow, why: Gone, now_ms: u64) -> FlowRemoved {
             Gone::Idle => 0,
             Gone::Hard => 1,
             Gone::Deleted => 2,
+            Gone::Group => 3,
         },
         table_id: flow.table,
         duration_ms: now_ms.saturating_sub(flow.created_ms),
@@ -151,6 +155,7 @@ fn check(flow_mod: &FlowMod) -> Result<(), OfError> {
 }
 
 fn add(snapshot: &mut Snapshot, changes: &ChangeLog, flow_mod: &FlowMod, now_ms: u64) -> Result<(), OfError> {
+    snapshot.has_groups_of(&flow_mod.instructions)?;
     let table = flow_mod.table_id;
     let known = snapshot.table(table);
     let old = known.and_then(|table| table.find(&flow_mod.matching, flow_mod.priority)).cloned();

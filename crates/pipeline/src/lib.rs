@@ -12,6 +12,7 @@ pub mod decision;
 pub mod fdb;
 pub mod flow_mod;
 pub mod frozen;
+pub mod group;
 pub mod table;
 pub mod trace;
 pub mod translate;

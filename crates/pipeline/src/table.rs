@@ -9,6 +9,8 @@ use heddle_flow::{Classifier, FlowKey, FlowMask, Match};
 use heddle_openflow::Instruction;
 use rpds::HashTrieMapSync;
 
+use crate::group::Group;
+
 /// Counters of a flow, shared by every version of it and by the megaflows that credit it.
 #[derive(Debug, Default)]
 pub struct FlowStats {
@@ -129,6 +131,8 @@ pub struct Snapshot {
     tables: HashTrieMapSync<u8, Arc<Classifier<Flow>>>,
     /// Ports by number.
     pub ports: HashTrieMapSync<u32, Arc<Port>>,
+    /// Groups by number.
+    pub groups: HashTrieMapSync<u32, Arc<Group>>,
     /// Whether the bridge has lost its controllers and forwards as a learning switch, whatever its flows say (Open
     /// vSwitch's fail-open).
     pub standalone: bool,

@@ -13,12 +13,14 @@ use std::sync::Arc;
 use heddle_datapath::{Action as Act, Change, Translation as Outcome, Translator};
 use heddle_flow::layout::*;
 use heddle_flow::{Field, FlowKey, FlowMask};
+use heddle_openflow::group::GroupKind;
 use heddle_openflow::{Action, Instruction, port};
 use heddle_wire::{Packet, ethertype};
 
 use crate::bridge::{Bridge, Network, PacketIn, Place};
 use crate::decision::{Credit, Dependency, Kept, Visit};
 use crate::frozen::{Frozen, Punt, Step};
+use crate::group::connection_fields;
 use crate::table::{Attachment, Flow, Fragments, Port, Snapshot};
 
 /// Bridges and resubmissions within each other.
@@ -431,6 +433,7 @@ impl<'a> Translation<'a> {
             Action::SetMplsTtl(ttl) => self.set_field(Field::MplsTtl, u128::from(ttl), 0xff),
             Action::DecTtl => self.decrement(Field::NwTtl),
             Action::DecMplsTtl => self.decrement(Field::MplsTtl),
+            Action::Group(id) => self.group(id),
             Action::Resubmit { port, table } => self.resubmit(port, table),
             Action::Move { src, src_ofs, dst, dst_ofs, n_bits } => {
                 self.move_bits(src, src_ofs, dst, dst_ofs, n_bits);
@@ -588,6 +591,39 @@ impl<'a> Translation<'a> {
         self.stay.table = old_table;
     }
 
+    /// Runs the buckets of a group that take the packet, each on a copy and as an action set.
+    fn group(&mut self, id: u32) {
+        if self.depth >= MAX_DEPTH {
+            return self.fail("too many groups within each other");
+        }
+        let snapshot = Arc::clone(&self.stay.snapshot);
+        let Some(group) = snapshot.groups.get(&id) else { return self.drop_because("no such group") };
+        self.kept.credits.push(Credit::Flow(Arc::clone(&group.stats)));
+        if group.kind == GroupKind::Select {
+            connection_fields(&self.key).iter().for_each(|&field| self.look_at(field));
+        }
+        let chosen = group.chosen(&snapshot, &self.key);
+        if chosen.is_empty() {
+            return self.drop_because("no live bucket");
+        }
+        for index in chosen {
+            if self.over() {
+                return;
+            }
+            self.explain(|| format!("    -> using bucket {index}"));
+            self.kept.credits.push(Credit::Flow(Arc::clone(&group.bucket_stats[index])));
+            let mut set = Vec::new();
+            write_actions(&mut set, &group.buckets[index].actions);
+            set.sort_by_key(set_order);
+            let outer = std::mem::take(&mut self.stay.action_set);
+            self.on_a_copy(|this| {
+                this.apply(&set);
+                this.freeze_rest();
+            });
+            self.stay.action_set = outer;
+        }
+    }
+
     fn output(&mut self, number: u32, max_len: u16) {
         let in_port = self.stay.in_port;
         match number {
@@ -650,13 +686,8 @@ impl<'a> Translation<'a> {
             self.cacheable = false;
             return self.drop_because("patch has no peer");
         };
-        self.commit();
         self.kept.credits.push(Credit::Sent(Arc::clone(&port.counters)));
         self.kept.credits.push(Credit::Received(Arc::clone(&peer.counters)));
-        let (key, base, written, start) = (self.key, self.base, self.written, self.actions.len());
-        self.key.words[PIPELINE].fill(0);
-        self.written.words[PIPELINE].fill(u64::MAX);
-        self.key.set_in_port(peer.number);
         let there = Stay {
             bridge,
             snapshot,
@@ -667,10 +698,22 @@ impl<'a> Translation<'a> {
             action_set: Vec::new(),
         };
         let here = std::mem::replace(&mut self.stay, there);
-        self.depth += 1;
-        self.pipeline();
-        self.depth -= 1;
+        self.on_a_copy(|this| {
+            this.key.words[PIPELINE].fill(0);
+            this.written.words[PIPELINE].fill(u64::MAX);
+            this.key.set_in_port(this.stay.in_port);
+            this.pipeline();
+        });
         self.stay = here;
+    }
+
+    /// Does something with a copy of the packet: what it changes is not seen by what follows, and what ends it ends no more.
+    fn on_a_copy(&mut self, act: impl FnOnce(&mut Self)) {
+        self.commit();
+        let (key, base, written, start) = (self.key, self.base, self.written, self.actions.len());
+        self.depth += 1;
+        act(self);
+        self.depth -= 1;
         self.halted = false;
         (self.key, self.base, self.written) = (key, base, written);
         self.uncommitted = FlowMask::default();

@@ -326,6 +326,7 @@ impl ManagedBridge {
         heddle_flow::extract(packet.data(), in_port, 0, &mut key);
         let key: FlowKey = key.expand();
         Known::of_packet(&key).actions(actions)?;
+        self.bridge.snapshot().has_groups(actions)?;
         let (network, bridge, actions) =
             (Arc::clone(&self.network), Arc::clone(&self.bridge), actions.to_vec());
         if self.packets_out.fetch_add(1, Ordering::Relaxed) % PACKETS_OUT == PACKETS_OUT - 1 {

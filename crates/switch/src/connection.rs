@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use heddle_flow::{Field, Match};
 use heddle_openflow::message::{Form, NO_BUFFER, Version, decode, role};
-use heddle_openflow::modify::{GroupMod, MeterMod, PortMod, TableMod};
+use heddle_openflow::modify::{MeterMod, PortMod, TableMod};
 use heddle_openflow::multipart::Request;
 use heddle_openflow::{Body, Command, Fault, FlowMod, Framer, Message, OfError, port};
 use heddle_pipeline::PacketIn;
@@ -28,8 +28,8 @@ const MISS_SEND_LEN: u16 = 128;
 const ASYNC: [u32; 6] = [0x3, 0, 0x7, 0x7, 0xf, 0];
 /// Reasons that there are.
 const ASYNC_KNOWN: [u32; 6] = [0x7, 0x7, 0x7, 0x7, 0xf, 0xf];
-/// Statistics of flows, tables and ports.
-const CAPABILITIES: u32 = 0x7;
+/// Statistics of flows, tables, ports and groups.
+const CAPABILITIES: u32 = 0xf;
 /// Reason of a packet-in: the TTL is spent.
 const INVALID_TTL: u8 = 2;
 
@@ -238,7 +238,11 @@ impl Connection {
             }
             Body::PortMod(port_mod) => set_port(&port_mod, message.form.version, bridge)?,
             Body::TableMod(table_mod) => check_table_mod(table_mod)?,
-            Body::GroupMod(group_mod) => check_group_mod(&group_mod)?,
+            Body::GroupMod(group_mod) => {
+                let gone = bridge.bridge.group_mod(&group_mod, bridge.clock.now_ms())?;
+                announce_removed(&gone, Gone::Group, bridge);
+                None
+            }
             Body::MeterMod(meter_mod) => check_meter_mod(&meter_mod)?,
             Body::QueueConfigRequest(number) => {
                 statistics::port_or(number, bridge, OfError::QueueBadPort)?;
@@ -318,15 +322,19 @@ fn changes(body: &Body) -> bool {
 
 fn flow_mod_of(flow_mod: &FlowMod, bridge: &ManagedBridge) -> Result<Option<Body>, OfError> {
     let now_ms = bridge.clock.now_ms();
-    let gone = bridge.bridge.flow_mod(flow_mod, now_ms)?;
+    announce_removed(&bridge.bridge.flow_mod(flow_mod, now_ms)?, Gone::Deleted, bridge);
+    Ok(None)
+}
+
+/// Tells the controllers of flows that went and asked for it.
+fn announce_removed(gone: &[Arc<heddle_pipeline::Flow>], why: Gone, bridge: &ManagedBridge) {
     let announced = |flow: &&Arc<heddle_pipeline::Flow>| flow.flags & FlowMod::SEND_REMOVED != 0;
     if gone.iter().any(|flow| announced(&flow)) {
         bridge.flush();
     }
     for flow in gone.iter().filter(announced) {
-        bridge.tell(Event::FlowRemoved(Box::new(flow_removed(flow, Gone::Deleted, now_ms))));
+        bridge.tell(Event::FlowRemoved(Box::new(flow_removed(flow, why, bridge.clock.now_ms()))));
     }
-    Ok(None)
 }
 
 fn set_fragments(flags: u16, bridge: &ManagedBridge) -> Result<(), OfError> {
@@ -382,17 +390,7 @@ fn check_table_mod(table_mod: TableMod) -> Result<Option<Body>, OfError> {
     if table_mod.config & !3 != 0 { Err(OfError::TableModBadConfig) } else { Ok(None) }
 }
 
-/// There is room for no group, so none can be added or changed, and all are gone already.
-fn check_group_mod(group_mod: &GroupMod) -> Result<Option<Body>, OfError> {
-    match group_mod.command {
-        GroupMod::ADD if group_mod.group_id > GroupMod::MAX => Err(OfError::GroupModInvalid),
-        GroupMod::ADD => Err(OfError::GroupModOutOfGroups),
-        GroupMod::MODIFY => Err(OfError::GroupModUnknownGroup),
-        _ => Ok(None),
-    }
-}
-
-/// As with groups.
+/// There is room for no meter, so none can be added or changed, and all are gone already.
 fn check_meter_mod(meter_mod: &MeterMod) -> Result<Option<Body>, OfError> {
     match meter_mod.command {
         MeterMod::ADD => Err(OfError::MeterModOutOfMeters),

@@ -45,7 +45,7 @@ fn the_features_are_those_that_work() {
     let switch = switch();
     let mut peer = Peer::new(&switch, false);
     let features = peer.ask(&message(5, &[]));
-    assert_eq!(features[8..], hex("0000020000000001 00000000 fe 00 0000 00000007 00000000"));
+    assert_eq!(features[8..], hex("0000020000000001 00000000 fe 00 0000 0000000f 00000000"));
     assert_eq!(peer.ask(&message(7, &[]))[8..], hex("0000 0000"));
     assert_eq!(Peer::new(&switch, true).ask(&message(7, &[]))[8..], hex("0000 0080"));
     for (kind, length) in
@@ -53,7 +53,8 @@ fn the_features_are_those_that_work() {
     {
         assert_eq!(peer.ask(&multipart(kind, length)).len(), 16, "there are none of {kind}");
     }
-    assert_eq!(peer.ask(&multipart(8, ""))[16..], [0; 40]);
+    let features = peer.ask(&multipart(8, ""));
+    assert_eq!(features[16..24], hex("0000000f 0000000f"), "every type, weights, liveness, chaining");
     assert_eq!(peer.ask(&multipart(11, ""))[16..], [0; 16]);
     assert_eq!(peer.ask(&message(22, &hex("ffffffff 00000000")))[8..], hex("ffffffff 00000000"));
 }

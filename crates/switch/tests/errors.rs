@@ -68,7 +68,7 @@ fn what_this_switch_has_none_of() {
         ("group-mod command", message(15, &hex("0009 00 00 00000001")), GroupModBadCommand),
         ("group-mod type", message(15, &hex("0000 09 00 00000001")), GroupModBadType),
         ("group-mod reserved group", message(15, &hex("0000 00 00 fffffffd")), GroupModInvalid),
-        ("group-mod add", message(15, &hex("0000 00 00 00000001")), GroupModOutOfGroups),
+        ("group-mod bucket length", message(15, &hex("0000 00 00 00000001 0008 0000")), GroupModBadBucket),
         ("group-mod modify", message(15, &hex("0001 00 00 00000001")), GroupModUnknownGroup),
         ("cut meter-mod", message(29, &[0]), RequestBadLength),
         ("meter-mod command", message(29, &hex("0009 0001 00000001")), MeterModBadCommand),

@@ -31,14 +31,18 @@ pub fn print_flow(flow: &FlowMod) -> String {
     out
 }
 
+/// Seconds, with a fraction where there is one.
+pub(super) fn print_duration(milliseconds: u64) -> String {
+    let fraction = format!(".{:03}", milliseconds % 1000);
+    format!("{}{}", milliseconds / 1000, fraction.trim_end_matches('0').trim_end_matches('.'))
+}
+
 /// Writes a flow with its counters, as `ovs-ofctl dump-flows` does.
 pub fn print_stats(flow: &FlowStats) -> String {
-    let fraction = format!(".{:03}", flow.duration_ms % 1000);
-    let fraction = fraction.trim_end_matches('0').trim_end_matches('.');
     let mut out = format!(
-        " cookie={:#x}, duration={}{fraction}s, table={}, n_packets={}, n_bytes={}, ",
+        " cookie={:#x}, duration={}s, table={}, n_packets={}, n_bytes={}, ",
         flow.cookie,
-        flow.duration_ms / 1000,
+        print_duration(flow.duration_ms),
         flow.table_id,
         flow.packets,
         flow.bytes

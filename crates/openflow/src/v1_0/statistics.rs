@@ -122,7 +122,11 @@ pub(super) fn encode_reply(reply: &Reply, is_nicira: bool) -> Vec<Vec<u8>> {
                 .collect(),
         ),
         Reply::Nothing(kind) => (*kind, Vec::new()),
-        Reply::TableFeatures(_) | Reply::GroupFeatures(_) | Reply::MeterFeatures(..) => return Vec::new(),
+        Reply::TableFeatures(_)
+        | Reply::GroupStats(_)
+        | Reply::GroupDesc(_)
+        | Reply::GroupFeatures(_)
+        | Reply::MeterFeatures(..) => return Vec::new(),
     };
     let header = |more: bool| {
         let mut out = Vec::with_capacity(HEADER);

@@ -7,6 +7,7 @@ use heddle_openflow::modify::MeterMod;
 use heddle_openflow::multipart::{FlowFilter, FlowStats, Reply, Request, TableFeatures, TableStats, kind};
 use heddle_openflow::{FlowMod, OfError, PortDesc, port};
 use heddle_pipeline::flow_mod::{MAX_FLOWS, TABLES, uses};
+use heddle_pipeline::group::MAX_GROUPS;
 use heddle_pipeline::{Attachment, Flow, Port};
 
 use crate::bridge::ManagedBridge;
@@ -59,15 +60,31 @@ pub(super) fn answer(request: Request, bridge: &ManagedBridge) -> Result<Reply, 
         Request::TableFeatures => Reply::TableFeatures((0..TABLES).map(table_features).collect()),
         Request::SetTableFeatures(_) => return Err(OfError::TableFeaturesPermission),
         Request::PortDesc => Reply::PortDesc(port_descriptions(bridge)),
-        Request::GroupStats(_) => Reply::Nothing(kind::GROUP_STATS),
-        Request::GroupDesc => Reply::Nothing(kind::GROUP_DESC),
-        // There are no groups and no meters yet; a switch without them says that it can hold none.
-        Request::GroupFeatures => Reply::GroupFeatures([0; 10]),
+        Request::GroupStats(id) => {
+            bridge.flush();
+            Reply::GroupStats(bridge.bridge.group_stats(id, bridge.clock.now_ms()))
+        }
+        Request::GroupDesc => Reply::GroupDesc(bridge.bridge.group_descriptions()),
+        Request::GroupFeatures => Reply::GroupFeatures(group_features()),
+        // There are no meters yet; a switch without them says that it can hold none.
         Request::MeterStats(MeterMod::ALL) => Reply::Nothing(kind::METER_STATS),
         Request::MeterConfig(MeterMod::ALL) => Reply::Nothing(kind::METER_CONFIG),
         Request::MeterStats(_) | Request::MeterConfig(_) => return Err(OfError::MeterModUnknownMeter),
         Request::MeterFeatures => Reply::MeterFeatures([0; 3], [0; 2]),
     })
+}
+
+/// Every type of group, each with as many as a bridge may have and every action that flows may have.
+fn group_features() -> [u32; 10] {
+    // Weights, liveness, chaining, and a check for loops.
+    const CAPABILITIES: u32 = 0xf;
+    // Output; MPLS TTL and its decrement; tags and labels pushed and popped; group; TTL and its decrement; set-field.
+    const ACTIONS: u32 = 1 | 0b111_1111 << 15 & !(1 << 21) | 0b1111 << 22;
+    let mut words = [0; 10];
+    (words[0], words[1]) = (0xf, CAPABILITIES);
+    words[2..6].fill(MAX_GROUPS as u32);
+    words[6..].fill(ACTIONS);
+    words
 }
 
 /// That a port is there, or all are asked for.
