@@ -325,7 +325,7 @@ fn groups_are_written_and_read_back() {
         assert!(dump.replace("\"s1-eth1\"", "1").contains(line), "{line}\n{dump}");
     }
     switch.good("s1", "add-flow", &["in_port=2,actions=group:8"]);
-    assert!(switch.good("s1", "dump-group-stats", &["8"]).contains("ref_count=1"));
+    assert!(switch.good("s1", "dump-group-stats", &["group_id=8"]).contains("ref_count=1"));
     assert!(switch.good("s1", "dump-group-features", &[]).contains("Select group"));
     let (_, text) = switch.ofctl("s1", "add-group", &["group_id=7,type=all"]);
     assert!(text.contains("OFPGMFC_GROUP_EXISTS"), "{text}");
