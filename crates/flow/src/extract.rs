@@ -262,7 +262,8 @@ fn arp(frame: &[u8], at: usize, key: &mut PacketKey, common: &mut Common) -> Opt
     network(common, u8::try_from(operation).unwrap_or(0), 0, 0, 0);
     common.ipv4 = u64::from(be32(packet, 14)?) << 32 | u64::from(be32(packet, 24)?);
     for (word, offset) in [(ARP_SHA, 6), (ARP_THA, 16)] {
-        let address = be64(packet, offset)? >> 16;
+        // The six bytes of an address stand behind two others.
+        let address = be64(packet, offset)? & 0xffff_ffff_ffff;
         if address != 0 {
             key.set_extra(word, address);
         }
@@ -334,6 +335,15 @@ mod tests {
         }
         assert_eq!(key_of(&frame[..13]).eth_type(), ETH_TYPE_NONE);
         assert_eq!(key_of(&frame[..40]).get(Field::UdpDst), 0);
+    }
+
+    #[test]
+    fn reads_the_addresses_of_arp() {
+        let mut frame = vec![255, 255, 255, 255, 255, 255, 2, 0, 0, 0, 0, 1, 8, 6, 0, 1, 8, 0, 6, 4, 0, 2];
+        frame.extend([2, 0, 0, 0, 0, 1, 10, 0, 0, 1, 2, 0, 0, 0, 0, 9, 10, 0, 0, 2]);
+        let key = key_of(&frame);
+        assert_eq!((key.get(Field::ArpSha), key.get(Field::ArpTha)), (0x0200_0000_0001, 0x0200_0000_0009));
+        assert_eq!((key.get(Field::ArpSpa), key.get(Field::ArpOp)), (0x0a00_0001, 2));
     }
 
     #[test]
