@@ -1,5 +1,6 @@
 //! Properties that hold for arbitrary frames; shared by the property tests and the fuzz targets.
 
+use crate::compose::{compose, compose_of_length, counting_payload};
 use crate::extract::extract;
 use crate::key::{FlowKey, PacketKey};
 use crate::layout::{COMMON_WORDS, PACKET_WORDS};
@@ -38,4 +39,24 @@ pub fn extraction(frame: &[u8]) {
         // Flows are told of no transport that is cut short, or that the lengths of IP contradict.
         assert!(usize::from(layout.l4) == at.l4 || layout.l4 == 0);
     }
+}
+
+/// Whatever key is extracted from a frame, a frame that is composed of it has the same.
+///
+/// # Panics
+/// If it has not.
+pub fn composition(frame: &[u8]) {
+    let key_of = |frame: &[u8]| {
+        let mut key = PacketKey::default();
+        extract(frame, 7, 0, &mut key);
+        key.expand()
+    };
+    let key = key_of(frame);
+    let (short, long) = (compose(&key, &[]), compose(&key, &counting_payload(64)));
+    for composed in [&short, &long] {
+        assert!(key_of(composed) == key, "{key:?} became {:?}", key_of(composed));
+    }
+    assert_eq!(compose_of_length(&key, short.len()), Some(short.clone()));
+    assert_eq!(compose_of_length(&key, short.len() - 1), None);
+    assert_eq!(compose_of_length(&key, 200).map(|frame| frame.len()), Some(200));
 }

@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 pub mod classifier;
+pub mod compose;
 pub mod extract;
 pub mod field;
 #[doc(hidden)]
@@ -15,6 +16,7 @@ pub mod key;
 pub mod layout;
 
 pub use classifier::Classifier;
+pub use compose::{compose, compose_of_length};
 pub use extract::{Layout, extract};
 pub use field::{Field, FieldSpec, Prerequisite, TextForm};
 pub use key::{FlowKey, FlowMask, Match, PacketKey};

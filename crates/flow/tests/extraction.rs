@@ -1,12 +1,14 @@
 //! Extraction holds its properties for arbitrary frames, and for the fuzzers' corpus.
 #![allow(missing_docs)]
 
-use heddle_flow::fuzz::extraction;
+use heddle_flow::fuzz::{composition, extraction};
 use proptest::prelude::*;
 
 #[test]
 fn the_corpus_holds() {
     heddle_wire::fuzz::replay("extraction", extraction);
+    heddle_wire::fuzz::replay("extraction", composition);
+    heddle_wire::fuzz::replay("composition", composition);
 }
 
 proptest! {
@@ -27,10 +29,12 @@ proptest! {
         frame.push(if first & 1 == 0 { 0x45 } else { 0x60 | first >> 4 });
         frame.extend(rest);
         extraction(&frame);
+        composition(&frame);
     }
 
     #[test]
     fn arbitrary_bytes(frame in proptest::collection::vec(any::<u8>(), 0..100)) {
         extraction(&frame);
+        composition(&frame);
     }
 }
