@@ -10,8 +10,11 @@ pub mod concern;
 pub mod decision;
 pub mod engine;
 mod executor;
+#[doc(hidden)]
+pub mod fuzz;
 pub mod poll;
 mod prefetch;
+pub mod text;
 
 pub use concern::{Change, Concern, Dependencies, Lane};
 pub use decision::{Action, Decision, Translation, Translator, Usage};
