@@ -20,6 +20,7 @@ pub mod stream;
 pub mod table;
 pub mod timeout;
 pub mod unixctl;
+pub mod vsctl;
 
 pub use fatal::Fatal;
 
@@ -27,8 +28,11 @@ pub use fatal::Fatal;
 pub type Client = fn(&[String], &mut dyn std::io::Write) -> Result<u8, Fatal>;
 
 /// The clients by the names that Open vSwitch gives their programs, and by the verbs of `heddle`.
-pub const CLIENTS: &[(&str, &str, Client)] =
-    &[("ovs-appctl", "appctl", appctl::run), ("ovsdb-client", "ovsdb-client", ovsdb_client::run)];
+pub const CLIENTS: &[(&str, &str, Client)] = &[
+    ("ovs-appctl", "appctl", appctl::run),
+    ("ovsdb-client", "ovsdb-client", ovsdb_client::run),
+    ("ovs-vsctl", "vsctl", vsctl::run),
+];
 
 /// Runs a client as a program of this name: what went wrong is written to the standard error stream.
 pub fn run(program: &'static str, client: Client, words: &[String]) -> u8 {

@@ -96,7 +96,8 @@ pub fn write(module: &str, level: Level, message: &str) {
     with(|log| {
         let levels = log.modules.get(module).unwrap_or(&log.usual);
         let (console, file) = (level <= levels[CONSOLE], level <= levels[FILE]);
-        log.lines += 1;
+        // A line that goes nowhere, not even to the system's log, is none.
+        log.lines += u32::from(levels.iter().any(|most| level <= *most));
         if console {
             eprintln!("{}", log.line(CONSOLE, module, level, message));
         }

@@ -81,6 +81,8 @@ enum Verb {
     },
     /// Ask a daemon, as `ovs-appctl` does.
     Appctl(clients::Words),
+    /// Configure a switch, as `ovs-vsctl` does.
+    Vsctl(clients::Words),
     /// Ask a database server, as `ovsdb-client` does.
     OvsdbClient(clients::Words),
     /// Print completions for a shell.
@@ -142,7 +144,9 @@ fn run(verb: Verb) -> Result<ExitCode> {
             print!("{}", switch::trace(&config, &bridge, &packet, flows.as_deref())?);
         }
         Verb::Trace { bridge, packet, lab, .. } => print!("{}", lab::trace(lab.as_deref(), bridge, packet)?),
-        Verb::Appctl(_) | Verb::OvsdbClient(_) => anyhow::bail!("clients are run by their own parser"),
+        Verb::Appctl(_) | Verb::Vsctl(_) | Verb::OvsdbClient(_) => {
+            anyhow::bail!("clients are run by their own parser")
+        }
         Verb::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "heddle", &mut std::io::stdout());
         }

@@ -45,6 +45,11 @@ impl<'a> Symbols<'a> {
         self.symbols.get_mut(name).expect("it was inserted if it was missing")
     }
 
+    /// Lets `name` stand for a row that is there already.
+    pub fn name(&mut self, name: &str, uuid: Uuid) {
+        self.symbols.insert(name.to_owned(), Symbol { uuid, created: true });
+    }
+
     /// All names, in order.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Symbol)> {
         self.symbols.iter().map(|(name, symbol)| (name.as_str(), symbol))

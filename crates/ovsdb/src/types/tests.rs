@@ -158,7 +158,7 @@ fn texts_are_read() {
         assert_eq!(read(text).as_deref(), Ok(expected), "{text}");
     }
     for (text, error) in [
-        ("0.5", "\"0.5\" is not a valid integer"),
+        ("0.5", "\"0.5\" is not a valid integer or range"),
         ("-10--100", "\"-10--100\" is not a valid range. Range end cannot be before start."),
         ("-2000-2096", "Range \"-2000-2096\" is too big."),
         ("1,1", "set contains duplicate value"),

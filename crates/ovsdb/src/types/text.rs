@@ -133,7 +133,8 @@ fn range(text: &str) -> Result<(i64, i64), TextError> {
     let dash = text.char_indices().skip(1).find(|(_, c)| *c == '-').map(|(at, _)| at);
     let ends = dash.and_then(|at| Some((number(&text[..at])?, number(&text[at + 1..])?)));
     let Some((start, end)) = ends else {
-        return integer(text).map(|n| (n, n));
+        let wrong = || TextError(format!("\"{text}\" is not a valid integer or range"));
+        return number(text).map(|n| (n, n)).ok_or_else(wrong);
     };
     if end < start {
         return TextError::new(format!("\"{text}\" is not a valid range. Range end cannot be before start."));
@@ -367,7 +368,7 @@ fn assemble(kind: &ColumnType, text: &str, keys: Vec<Atom>, values: Vec<Atom>) -
     }
     let datum = if kind.is_map() { Datum::map(keys.into_iter().zip(values)) } else { Datum::set(keys) };
     if datum.len() < count {
-        return TextError::new(duplicate.to_owned());
+        return TextError::new(format!("{text}: {duplicate}"));
     }
     Ok(datum)
 }
