@@ -161,7 +161,7 @@ fn texts_are_read() {
         ("0.5", "\"0.5\" is not a valid integer or range"),
         ("-10--100", "\"-10--100\" is not a valid range. Range end cannot be before start."),
         ("-2000-2096", "Range \"-2000-2096\" is too big."),
-        ("1,1", "set contains duplicate value"),
+        ("1,1", "1,1: set contains duplicate value"),
         ("[1", "[1: syntax error at end of input expecting \"]\""),
         ("1 ]", "1 ]: trailing garbage \"]\""),
     ] {
