@@ -18,7 +18,9 @@
 
 pub mod database;
 mod error;
+pub mod file;
 pub mod fuzz;
+pub mod log;
 pub mod monitor;
 mod parser;
 pub mod replica;
