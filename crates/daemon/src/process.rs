@@ -267,6 +267,12 @@ impl Arguments {
         Ok(Process { starter, chdir: self.chdir && self.detach, pidfile })
     }
 
+    /// Whether the daemon is watched, and started again when it crashes.
+    #[must_use]
+    pub const fn is_watched(&self) -> bool {
+        self.monitor
+    }
+
     /// The control socket's name, unless there is to be none.
     #[must_use]
     pub fn control_socket(&self) -> Option<PathBuf> {

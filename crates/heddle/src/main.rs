@@ -5,6 +5,7 @@ mod clients;
 mod controller;
 mod lab;
 mod lab_switch;
+mod ovsdb;
 mod shell;
 mod switch;
 mod terminal;
@@ -85,6 +86,10 @@ enum Verb {
     Vsctl(clients::Words),
     /// Ask a database server, as `ovsdb-client` does.
     OvsdbClient(clients::Words),
+    /// Serve databases, as `ovsdb-server` does.
+    OvsdbServer(clients::Words),
+    /// Make and read database files, as `ovsdb-tool` does.
+    OvsdbTool(clients::Words),
     /// Print completions for a shell.
     Completions {
         /// The shell.
@@ -120,7 +125,7 @@ enum Verb {
 }
 
 fn main() -> ExitCode {
-    if let Some(code) = clients::dispatch() {
+    if let Some(code) = clients::dispatch().or_else(ovsdb::dispatch) {
         return code;
     }
     run(Cli::parse().command).unwrap_or_else(|error| {
@@ -144,7 +149,7 @@ fn run(verb: Verb) -> Result<ExitCode> {
             print!("{}", switch::trace(&config, &bridge, &packet, flows.as_deref())?);
         }
         Verb::Trace { bridge, packet, lab, .. } => print!("{}", lab::trace(lab.as_deref(), bridge, packet)?),
-        Verb::Appctl(_) | Verb::Vsctl(_) | Verb::OvsdbClient(_) => {
+        Verb::Appctl(_) | Verb::Vsctl(_) | Verb::OvsdbClient(_) | Verb::OvsdbServer(_) | Verb::OvsdbTool(_) => {
             anyhow::bail!("clients are run by their own parser")
         }
         Verb::Completions { shell } => {

@@ -53,7 +53,8 @@ impl Lock {
         let path = target(path);
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let lock = path.with_file_name(format!(".{name}.~lock~"));
-        let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(lock)?;
+        let file =
+            OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(lock)?;
         let whole = libc::flock {
             l_type: libc::F_WRLCK as libc::c_short,
             l_whence: libc::SEEK_SET as libc::c_short,
@@ -66,9 +67,9 @@ impl Lock {
     }
 }
 
-/// The file behind a name; it need not exist.
+/// The file behind a name, whatever the working directory will be; it need not exist.
 fn target(path: &Path) -> PathBuf {
-    let mut path = path.to_owned();
+    let mut path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     for _ in 0..MAX_LINKS {
         let Ok(link) = fs::read_link(&path) else { break };
         path = match path.parent() {
@@ -169,13 +170,12 @@ pub fn open(
     schema: Option<&Schema>,
     uuids: &mut dyn FnMut() -> Uuid,
 ) -> Result<Opened, Error> {
+    let opened = OpenOptions::new().read(true).write(mode == Mode::Write).open(path);
+    let file = opened.map_err(|error| io_error(path, "open failed", &error))?;
     let lock = (mode == Mode::Write).then(|| lock(path)).transpose()?;
-    let path = target(path);
-    let opened = OpenOptions::new().read(true).write(mode == Mode::Write).open(&path);
-    let file = opened.map_err(|error| io_error(&path, "open failed", &error))?;
-    let clone = file.try_clone().map_err(|error| io_error(&path, "open failed", &error))?;
+    let clone = file.try_clone().map_err(|error| io_error(path, "open failed", &error))?;
     let mut reader = Reader::new(BufReader::new(clone), path.display().to_string());
-    let own = first_record(&path, &mut reader)?;
+    let own = first_record(path, &mut reader)?;
     let converting = schema.is_some();
     let mut database = Database::new(schema.cloned().unwrap_or(own));
     let mut count = 0;
@@ -197,7 +197,15 @@ pub fn open(
         None => None,
         Some(lock) => {
             let (length, since) = (reader.offset(), Instant::now());
-            let mut storage = FileStorage { path, file: Arc::new(file), length, base: length, count, since, _lock: lock };
+            let mut storage = FileStorage {
+                path: target(path),
+                file: Arc::new(file),
+                length,
+                base: length,
+                count,
+                since,
+                _lock: lock,
+            };
             if torn.is_some() {
                 storage.cut().map_err(|error| io_error(&storage.path, "truncate failed", &error))?;
             }
@@ -213,19 +221,23 @@ pub fn open(
 /// If there is a file, or it cannot be written.
 pub fn create(path: &Path, schema: &Schema) -> Result<(), Error> {
     let _lock = lock(path)?;
-    let path = target(path);
-    let made = OpenOptions::new().write(true).create_new(true).mode(0o640).open(&path);
-    let mut file = made.map_err(|error| io_error(&path, "create failed", &error))?;
+    let made = OpenOptions::new().write(true).create_new(true).mode(0o640).open(target(path));
+    let mut file = made.map_err(|error| io_error(path, "create failed", &error))?;
     let written = file.write_all(&encode(&schema.to_json())).and_then(|()| file.sync_all());
-    written.map_err(|error| io_error(&path, "write failed", &error))?;
-    sync_folder(&path).map_err(|error| io_error(&path, "write failed", &error))
+    written.map_err(|error| io_error(path, "write failed", &error))?;
+    sync_folder(&target(path)).map_err(|error| io_error(path, "write failed", &error))
 }
 
 /// Writes a whole database file, first beside its place and then in one step to it.
 ///
 /// # Errors
 /// If it cannot be written; what was in its place stays.
-pub fn write_whole(path: &Path, schema: &Schema, snapshot: Option<&Value>, comment: &str) -> io::Result<File> {
+pub fn write_whole(
+    path: &Path,
+    schema: &Schema,
+    snapshot: Option<&Value>,
+    comment: &str,
+) -> io::Result<File> {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(".tmp");
     let temporary = path.with_file_name(name);
@@ -233,11 +245,11 @@ pub fn write_whole(path: &Path, schema: &Schema, snapshot: Option<&Value>, comme
     let mode = fs::metadata(path).map_or(0o640, |metadata| metadata.permissions().mode() & 0o777);
     let written = || {
         let mut options = OpenOptions::new();
-        let mut file = options.read(true).write(true).create(true).truncate(true).mode(mode).open(&temporary)?;
+        let mut file =
+            options.read(true).write(true).create(true).truncate(true).mode(mode).open(&temporary)?;
         file.write_all(&encode(&schema.to_json()))?;
-        if let Some(snapshot) = snapshot {
-            file.write_all(&encode(&dated(snapshot, comment)))?;
-        }
+        let nothing = Value::Object(serde_json::Map::new());
+        file.write_all(&encode(&dated(snapshot.unwrap_or(&nothing), comment)))?;
         file.sync_all()?;
         fs::rename(&temporary, path)?;
         sync_folder(path)?;

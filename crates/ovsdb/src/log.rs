@@ -91,7 +91,8 @@ impl<R: BufRead> Reader<R> {
         let mut json = Vec::new();
         let read = (&mut self.input).take(length).read_to_end(&mut json).map_err(|error| failed(&error))?;
         if (read as u64) < length {
-            let text = format!("{name}: error reading {length} bytes starting at offset {start} (End of file)");
+            let text =
+                format!("{name}: error reading {length} bytes starting at offset {start} (End of file)");
             return Err(Error::new("I/O error", text));
         }
         let found = hash(&json);
@@ -103,7 +104,8 @@ impl<R: BufRead> Reader<R> {
             return Err(Error::plain_syntax(text));
         }
         let value: Value = serde_json::from_slice(&json).map_err(|error| {
-            let text = format!("{name}: {length} bytes starting at offset {start} are not valid JSON ({error})");
+            let text =
+                format!("{name}: {length} bytes starting at offset {start} are not valid JSON ({error})");
             Error::plain_syntax(text)
         })?;
         if !value.is_object() {

@@ -134,6 +134,7 @@ impl Service {
             }
         }
         self.changed.insert(name.to_owned());
+        self.touched = true;
     }
 
     /// The names of the databases, `_Server` among them.
@@ -210,6 +211,7 @@ impl Service {
             }
         }
         self.changed.insert(database.to_owned());
+        self.touched = true;
     }
 
     /// Gives a database another schema. Rows keep what the new schema has a place for.

@@ -58,6 +58,8 @@ pub struct Service {
     ready: BTreeSet<SessionId>,
     /// Databases that changed since waiting transactions were last tried.
     changed: BTreeSet<String>,
+    /// Whether any database changed since [`take_touched`](Self::take_touched).
+    touched: bool,
 }
 
 impl Service {
@@ -73,6 +75,7 @@ impl Service {
             next_session: 0,
             ready: BTreeSet::new(),
             changed: BTreeSet::new(),
+            touched: false,
         };
         this.add_server_database();
         this
@@ -183,6 +186,11 @@ impl Service {
         jobs
     }
 
+    /// Whether a job was given out that is not done.
+    pub fn is_syncing(&self) -> bool {
+        self.hosts.values().any(|host| host.syncing)
+    }
+
     /// Tells that a job is done; clients that waited for it get their replies.
     pub fn synced(&mut self, database: &str, outcome: std::io::Result<()>) {
         let Some(host) = self.hosts.get_mut(database) else { return };
@@ -217,6 +225,11 @@ impl Service {
                 session.queue(&message);
             }
         }
+    }
+
+    /// Whether a database changed, came or went since the last call.
+    pub const fn take_touched(&mut self) -> bool {
+        std::mem::replace(&mut self.touched, false)
     }
 
     /// How many sessions there are, and how many monitors, for `memory/show`.
