@@ -32,6 +32,10 @@ const COMMON: &[Opt] = &[
     opt("version", 'V', Takes::Nothing),
     opt("unixctl", ' ', Takes::Value),
 ];
+/// Counts how often a program of this family has started itself, one within the other: a mistake in how it does that must
+/// not fill the machine with processes.
+const STARTS: &str = "HEDDLE_STARTS";
+const MAX_STARTS: u32 = 8;
 /// A daemon that crashed is not started again sooner than this after it was started.
 const RESTART_EVERY: Duration = Duration::from_secs(10);
 /// How Rust ends a process whose main thread panicked.
@@ -286,8 +290,13 @@ impl Arguments {
 
     /// Starts this program again, as another part of it.
     fn spawn(&self, part: &str, input: Stdio) -> io::Result<Child> {
+        let starts = std::env::var(STARTS).ok().and_then(|count| count.parse::<u32>().ok()).unwrap_or(0);
+        if starts >= MAX_STARTS {
+            return Err(io::Error::other(format!("{} started itself {starts} times over", self.name)));
+        }
         let mut arguments = std::env::args_os();
         let mut command = Command::new("/proc/self/exe");
+        command.env(STARTS, (starts + 1).to_string());
         if let Some(name) = arguments.next() {
             command.arg0(name);
         }

@@ -149,7 +149,11 @@ fn run(verb: Verb) -> Result<ExitCode> {
             print!("{}", switch::trace(&config, &bridge, &packet, flows.as_deref())?);
         }
         Verb::Trace { bridge, packet, lab, .. } => print!("{}", lab::trace(lab.as_deref(), bridge, packet)?),
-        Verb::Appctl(_) | Verb::Vsctl(_) | Verb::OvsdbClient(_) | Verb::OvsdbServer(_) | Verb::OvsdbTool(_) => {
+        Verb::Appctl(_)
+        | Verb::Vsctl(_)
+        | Verb::OvsdbClient(_)
+        | Verb::OvsdbServer(_)
+        | Verb::OvsdbTool(_) => {
             anyhow::bail!("clients are run by their own parser")
         }
         Verb::Completions { shell } => {
