@@ -3,6 +3,7 @@
 
 mod clients;
 mod controller;
+mod daemons;
 mod lab;
 mod lab_switch;
 mod ovsdb;
@@ -90,6 +91,8 @@ enum Verb {
     OvsdbServer(clients::Words),
     /// Make and read database files, as `ovsdb-tool` does.
     OvsdbTool(clients::Words),
+    /// Run the switch of an Open_vSwitch database, as `ovs-vswitchd` does.
+    Vswitchd(clients::Words),
     /// Print completions for a shell.
     Completions {
         /// The shell.
@@ -125,7 +128,7 @@ enum Verb {
 }
 
 fn main() -> ExitCode {
-    if let Some(code) = clients::dispatch().or_else(ovsdb::dispatch) {
+    if let Some(code) = clients::dispatch().or_else(ovsdb::dispatch).or_else(daemons::dispatch) {
         return code;
     }
     run(Cli::parse().command).unwrap_or_else(|error| {
@@ -156,6 +159,7 @@ fn run(verb: Verb) -> Result<ExitCode> {
         | Verb::OvsdbTool(_) => {
             anyhow::bail!("clients are run by their own parser")
         }
+        Verb::Vswitchd(_) => anyhow::bail!("daemons are run by their own parser"),
         Verb::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "heddle", &mut std::io::stdout());
         }

@@ -8,7 +8,7 @@
 use std::collections::VecDeque;
 use std::io;
 use std::os::fd::RawFd;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 
 use heddle_wire::packet::Packet;
@@ -43,8 +43,8 @@ impl Shared {
 /// A device in memory. Made up and with carrier; see [`Dummy::handle`].
 pub struct Dummy {
     name: String,
-    mac: Option<[u8; 6]>,
-    mtu: u32,
+    mac: Mutex<Option<[u8; 6]>>,
+    mtu: AtomicU32,
     offloads: Offloads,
     taken: AtomicBool,
     shared: Arc<Shared>,
@@ -73,8 +73,8 @@ impl Dummy {
         };
         Ok(Self {
             name: name.to_owned(),
-            mac: None,
-            mtu: 1500,
+            mac: Mutex::new(None),
+            mtu: AtomicU32::new(1500),
             offloads: Offloads::default(),
             taken: AtomicBool::new(false),
             shared: Arc::new(shared),
@@ -83,13 +83,13 @@ impl Dummy {
 
     /// The device with this Ethernet address.
     pub fn with_mac(mut self, mac: [u8; 6]) -> Self {
-        self.mac = Some(mac);
+        self.mac = Mutex::new(Some(mac));
         self
     }
 
     /// The device with this MTU.
     pub fn with_mtu(mut self, mtu: u32) -> Self {
-        self.mtu = mtu;
+        self.mtu = AtomicU32::new(mtu);
         self
     }
 
@@ -169,11 +169,21 @@ impl Netdev for Dummy {
     }
 
     fn mac(&self) -> Option<[u8; 6]> {
-        self.mac
+        *lock(&self.mac)
     }
 
     fn mtu(&self) -> u32 {
-        self.mtu
+        self.mtu.load(Ordering::Relaxed)
+    }
+
+    fn set_mtu(&self, mtu: u32) -> Result<(), NetdevError> {
+        self.mtu.store(mtu, Ordering::Relaxed);
+        Ok(())
+    }
+
+    fn set_mac(&self, mac: [u8; 6]) -> Result<(), NetdevError> {
+        *lock(&self.mac) = Some(mac);
+        Ok(())
     }
 
     fn link_state(&self) -> LinkState {

@@ -110,6 +110,12 @@ pub enum NetdevError {
     },
 }
 
+impl NetdevError {
+    fn fixed(device: &str, what: &str) -> Self {
+        Self::Invalid { device: device.to_owned(), reason: format!("{what} cannot be changed from here") }
+    }
+}
+
 /// A device, seen from control threads.
 pub trait Netdev: Send + Sync {
     /// The device's name.
@@ -127,6 +133,24 @@ pub trait Netdev: Send + Sync {
     /// # Errors
     /// If the system refuses.
     fn set_admin_up(&self, up: bool) -> Result<(), NetdevError>;
+    /// Sets the largest network-layer packet, in bytes.
+    ///
+    /// # Errors
+    /// If the device cannot be changed so, or the system refuses.
+    fn set_mtu(&self, _mtu: u32) -> Result<(), NetdevError> {
+        Err(NetdevError::fixed(self.name(), "its MTU"))
+    }
+    /// Sets the device's own Ethernet address.
+    ///
+    /// # Errors
+    /// If the device cannot be changed so, or the system refuses.
+    fn set_mac(&self, _mac: [u8; 6]) -> Result<(), NetdevError> {
+        Err(NetdevError::fixed(self.name(), "its Ethernet address"))
+    }
+    /// The interface's number in the kernel, where it has one.
+    fn index(&self) -> Option<u32> {
+        None
+    }
     /// What the transmit side takes over.
     fn offloads(&self) -> Offloads;
     /// Counters since the device was opened.

@@ -172,6 +172,20 @@ impl Netdev for PacketDevice {
             .map_err(|source| system(&self.name, "SIOCSIFFLAGS", source))
     }
 
+    fn set_mtu(&self, mtu: u32) -> Result<(), NetdevError> {
+        let asked = self.ask(|fd, name| Ok(interface::set_mtu(fd, name, mtu)));
+        asked.unwrap_or(Ok(())).map_err(|source| system(&self.name, "SIOCSIFMTU", source))
+    }
+
+    fn set_mac(&self, mac: [u8; 6]) -> Result<(), NetdevError> {
+        let asked = self.ask(|fd, name| Ok(interface::set_mac(fd, name, mac)));
+        asked.unwrap_or(Ok(())).map_err(|source| system(&self.name, "SIOCSIFHWADDR", source))
+    }
+
+    fn index(&self) -> Option<u32> {
+        self.ask(interface::index).map(|index| index as u32)
+    }
+
     fn offloads(&self) -> Offloads {
         self.offloads
     }

@@ -6,8 +6,8 @@
 //! buffer, its header before it. Whoever owns the interface may write any header; each is checked against its frame.
 
 use std::fs::{File, OpenOptions};
-use std::io::{ErrorKind, IoSlice, Read, Write};
-use std::os::fd::{AsFd, OwnedFd, RawFd};
+use std::io::{self, ErrorKind, IoSlice, Read, Write};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -39,6 +39,8 @@ pub struct Tap {
     mtu: u32,
     offloads: Offloads,
     taken: AtomicBool,
+    /// Asks the kernel about an interface that was made here; one made elsewhere is in another namespace.
+    asking: Option<OwnedFd>,
     shared: Arc<Shared>,
 }
 
@@ -60,7 +62,23 @@ impl Tap {
         let mac = interface::mac(file.as_fd(), name).map_err(query)?;
         let socket = interface::control_socket().map_err(query)?;
         let mtu = interface::mtu(socket.as_fd(), name).map_err(query)?;
-        Self::from_fd(OwnedFd::from(file), name, Some(mac), mtu)
+        let tap = Self::from_fd(OwnedFd::from(file), name, Some(mac), mtu)?;
+        Ok(Self { asking: Some(socket), ..tap })
+    }
+
+    /// Asks the kernel about the interface, if it was made here.
+    fn ask<T>(&self, question: impl FnOnce(BorrowedFd<'_>, &str) -> io::Result<T>) -> Option<T> {
+        question(self.asking.as_ref()?.as_fd(), &self.name).ok()
+    }
+
+    /// Changes the interface, if it was made here.
+    fn change(
+        &self,
+        what: &'static str,
+        call: impl FnOnce(BorrowedFd<'_>, &str) -> io::Result<()>,
+    ) -> Result<(), NetdevError> {
+        let asking = self.asking.as_ref().ok_or_else(|| NetdevError::fixed(&self.name, what))?;
+        call(asking.as_fd(), &self.name).map_err(|source| system(&self.name, what, source))
     }
 
     /// Takes over a TAP descriptor made elsewhere; `name`, `mac` and `mtu` are what its maker says. The
@@ -89,7 +107,7 @@ impl Tap {
         };
         let offloads = Offloads { checksum: true, tso4: true, tso6: true, uso };
         let taken = AtomicBool::new(false);
-        Ok(Self { name: name.to_owned(), mac, mtu, offloads, taken, shared: Arc::new(shared) })
+        Ok(Self { name: name.to_owned(), mac, mtu, offloads, taken, asking: None, shared: Arc::new(shared) })
     }
 
     /// How many received frames were refused, by reason; every reason is listed.
@@ -98,7 +116,7 @@ impl Tap {
     }
 
     /// The descriptor, to be handed on or duplicated.
-    pub fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
+    pub fn as_fd(&self) -> BorrowedFd<'_> {
         self.shared.file.as_fd()
     }
 }
@@ -113,16 +131,30 @@ impl Netdev for Tap {
     }
 
     fn mac(&self) -> Option<[u8; 6]> {
-        self.mac
+        self.ask(interface::mac).or(self.mac)
     }
 
     fn mtu(&self) -> u32 {
-        self.mtu
+        self.ask(interface::mtu).unwrap_or(self.mtu)
     }
 
+    fn set_mtu(&self, mtu: u32) -> Result<(), NetdevError> {
+        self.change("SIOCSIFMTU", |fd, name| interface::set_mtu(fd, name, mtu))
+    }
+
+    fn set_mac(&self, mac: [u8; 6]) -> Result<(), NetdevError> {
+        self.change("SIOCSIFHWADDR", |fd, name| interface::set_mac(fd, name, mac))
+    }
+
+    fn index(&self) -> Option<u32> {
+        self.ask(interface::index).map(|index| index as u32)
+    }
+
+    /// An interface that was made here is up only where its user has set it up.
     fn link_state(&self) -> LinkState {
+        let up = self.ask(interface::flags).is_none_or(|flags| flags & libc::IFF_UP != 0);
         LinkState {
-            admin_up: self.shared.admin_up.load(Ordering::Relaxed),
+            admin_up: self.shared.admin_up.load(Ordering::Relaxed) && up,
             carrier: !self.shared.gone.load(Ordering::Relaxed),
         }
     }
@@ -208,7 +240,7 @@ impl TapRx {
         }
     }
 
-    fn failed(&self, error: &std::io::Error) -> Found {
+    fn failed(&self, error: &io::Error) -> Found {
         // EBADFD: the interface was deleted. It cannot come back under this descriptor.
         if error.raw_os_error() == Some(libc::EBADFD) && !self.shared.gone.swap(true, Ordering::Relaxed) {
             self.watch.forget(self.shared.file.as_fd());
@@ -295,7 +327,7 @@ impl TapTx {
 }
 
 /// Whether the device had no room, or (EIO) its owner has it down, or (EBADFD) has deleted it.
-fn is_room(error: &std::io::Error) -> bool {
+fn is_room(error: &io::Error) -> bool {
     error.kind() == ErrorKind::WouldBlock
         || matches!(error.raw_os_error(), Some(libc::EIO | libc::EBADFD | libc::ENOBUFS | libc::ENOMEM))
 }

@@ -4,13 +4,16 @@
 //! falls in, not on the whole database, so that a thousand new addresses a second leave nearly all decisions standing.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Parts whose changes are numbered apart.
 const BUCKETS: usize = 1024;
 /// Most addresses of a bridge.
 pub const MAX_ENTRIES: usize = 8192;
+/// What a bridge may be told of it; as Open vSwitch's bounds.
+const LEAST_ENTRIES: usize = 10;
+const GREATEST_ENTRIES: usize = 1_000_000;
 /// Milliseconds after which an unused address is forgotten.
 pub const AGING_MS: u64 = 300_000;
 
@@ -33,6 +36,8 @@ pub struct Fdb {
     changes: Box<[AtomicU64]>,
     /// No address is too old before this.
     next_expiry_ms: AtomicU64,
+    aging_ms: AtomicU64,
+    most: AtomicUsize,
 }
 
 impl Default for Fdb {
@@ -41,6 +46,8 @@ impl Default for Fdb {
             entries: Mutex::default(),
             changes: (0..BUCKETS).map(|_| AtomicU64::new(0)).collect(),
             next_expiry_ms: AtomicU64::new(0),
+            aging_ms: AtomicU64::new(AGING_MS),
+            most: AtomicUsize::new(MAX_ENTRIES),
         }
     }
 }
@@ -48,6 +55,17 @@ impl Default for Fdb {
 impl Fdb {
     fn lock(&self) -> MutexGuard<'_, HashMap<(u16, u64), Arc<Entry>>> {
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Sets the milliseconds after which an unused address is forgotten, and how many there may be; the usual ones where
+    /// nothing is said. Addresses that are too many already stay until they are forgotten.
+    pub fn configure(&self, aging_ms: Option<u64>, most: Option<usize>) {
+        let aging_ms = aging_ms.unwrap_or(AGING_MS);
+        if self.aging_ms.swap(aging_ms, Ordering::Relaxed) != aging_ms {
+            self.next_expiry_ms.store(0, Ordering::Relaxed);
+        }
+        self.most
+            .store(most.unwrap_or(MAX_ENTRIES).clamp(LEAST_ENTRIES, GREATEST_ENTRIES), Ordering::Relaxed);
     }
 
     /// The part that an address falls in.
@@ -74,7 +92,7 @@ impl Fdb {
             entry.used_ms.store(now_ms, Ordering::Relaxed);
             return Some((Arc::clone(entry), false));
         }
-        if entries.len() >= MAX_ENTRIES && !entries.contains_key(&(vlan, mac)) {
+        if entries.len() >= self.most.load(Ordering::Relaxed) && !entries.contains_key(&(vlan, mac)) {
             return None;
         }
         let entry = Arc::new(Entry { vlan, mac, port, used_ms: AtomicU64::new(now_ms) });
@@ -88,15 +106,16 @@ impl Fdb {
         self.lock().get(&(vlan, mac)).cloned()
     }
 
-    /// Forgets addresses that were not seen for [`AGING_MS`]; whether there were any.
+    /// Forgets addresses that were not seen for too long; whether there were any.
     pub fn expire(&self, now_ms: u64) -> bool {
         if now_ms < self.next_expiry_ms.load(Ordering::Relaxed) {
             return false;
         }
         // What is learned from now on is young for as long.
-        let mut next = now_ms + AGING_MS;
+        let aging_ms = self.aging_ms.load(Ordering::Relaxed);
+        let mut next = now_ms.saturating_add(aging_ms);
         let any = self.forget(|entry| {
-            let old_ms = entry.used_ms.load(Ordering::Relaxed) + AGING_MS;
+            let old_ms = entry.used_ms.load(Ordering::Relaxed).saturating_add(aging_ms);
             if old_ms > now_ms {
                 next = next.min(old_ms);
             }

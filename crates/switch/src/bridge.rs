@@ -10,7 +10,7 @@ use heddle_flow::{FlowKey, Match, PacketKey};
 use heddle_netdev::Netdev;
 use heddle_openflow::message::FlowRemoved;
 use heddle_openflow::multipart::PortStats;
-use heddle_openflow::{Action, FlowMod, OfError, PortDesc, Version, port};
+use heddle_openflow::{Action, Command, FlowMod, OfError, PortDesc, Version, port};
 use heddle_pipeline::consistency::Known;
 use heddle_pipeline::flow_mod::flow_removed;
 use heddle_pipeline::{Bridge, Network, PacketIn, Pipeline, Port, Translation};
@@ -19,7 +19,7 @@ use tokio::sync::broadcast;
 
 use crate::config::FailMode;
 use crate::connection::{Control, port_description};
-use heddle_daemon::stream::Target;
+use crate::controllers::{Controller, Faring};
 
 /// Events that wait for a slow connection; older ones are lost to it.
 const EVENTS: usize = 1024;
@@ -58,8 +58,7 @@ pub(crate) struct Device {
 pub struct ManagedBridge {
     /// The bridge.
     pub bridge: Arc<Bridge>,
-    /// Its OpenFlow id.
-    pub datapath_id: u64,
+    datapath_id: AtomicU64,
     /// The datapath's clock.
     pub clock: Clock,
     /// What its connections share.
@@ -69,6 +68,9 @@ pub struct ManagedBridge {
     events: broadcast::Sender<Event>,
     devices: Mutex<BTreeMap<u32, Device>>,
     wanted: Mutex<Wanted>,
+    /// How its controllers fare.
+    pub faring: Faring,
+    snooped: broadcast::Sender<Arc<[u8]>>,
     connected: AtomicUsize,
     /// When the last controller went, or the bridge was made.
     alone_since_ms: AtomicU64,
@@ -76,14 +78,23 @@ pub struct ManagedBridge {
 }
 
 /// What the configuration says of controllers.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Wanted {
     /// What happens to packets without a controller.
     pub(crate) fail_mode: FailMode,
-    /// Whom to call.
-    pub(crate) controllers: Vec<Target>,
+    /// Whom to call, and by whom to be called.
+    pub(crate) controllers: Vec<Controller>,
     /// The versions that may be spoken, as a hello's bitmap; all that there are where zero.
     pub(crate) versions: u32,
+    /// Flows are being restored: no controller is called, and the bridge does not forward by itself.
+    pub(crate) restoring: bool,
+}
+
+impl Wanted {
+    /// Whether a controller is to be called.
+    pub(crate) fn has_controllers(&self) -> bool {
+        self.controllers.iter().any(Controller::is_called)
+    }
 }
 
 /// Where the packets and news for controllers go.
@@ -102,13 +113,15 @@ impl ManagedBridge {
     ) -> Self {
         Self {
             bridge,
-            datapath_id,
+            datapath_id: AtomicU64::new(datapath_id),
             control: Control::default(),
             network,
             datapath,
             events,
             devices: Mutex::default(),
             wanted: Mutex::new(wanted),
+            faring: Faring::default(),
+            snooped: broadcast::channel(EVENTS).0,
             connected: AtomicUsize::new(0),
             alone_since_ms: AtomicU64::new(clock.now_ms()),
             packets_out: AtomicU32::new(0),
@@ -153,9 +166,79 @@ impl ManagedBridge {
         }
     }
 
-    /// The controllers to call.
-    pub fn controllers(&self) -> Vec<Target> {
-        self.wanted().controllers.clone()
+    /// Its OpenFlow id.
+    pub fn datapath_id(&self) -> u64 {
+        self.datapath_id.load(Ordering::Relaxed)
+    }
+
+    /// Gives it another OpenFlow id; who is connected learns it when it asks again.
+    pub fn set_datapath_id(&self, id: u64) {
+        self.datapath_id.store(id, Ordering::Relaxed);
+    }
+
+    /// The controllers to call and to be called by; none while flows are being restored.
+    pub fn controllers(&self) -> Vec<Controller> {
+        let wanted = self.wanted();
+        if wanted.restoring { Vec::new() } else { wanted.controllers.clone() }
+    }
+
+    /// Changes what the configuration says of controllers. As in Open vSwitch, flows go when the first controller comes or
+    /// the last one goes, and when the mode changes without a controller; a standalone bridge without one forwards by a
+    /// flow of its own.
+    pub(crate) fn set_wanted(&self, wanted: Wanted) {
+        if *self.wanted() == wanted {
+            return;
+        }
+        let old = std::mem::replace(&mut *self.wanted(), wanted.clone());
+        let had = old.has_controllers();
+        let mode_changed = !had && old.fail_mode != wanted.fail_mode;
+        if had != wanted.has_controllers() || mode_changed {
+            self.flush_flows();
+        }
+        self.faring.keep(|name| wanted.controllers.iter().any(|controller| controller.name == name));
+        self.ensure_default_flow();
+    }
+
+    fn flush_flows(&self) {
+        let all = FlowMod { command: Command::Delete, table_id: FlowMod::ALL_TABLES, ..FlowMod::default() };
+        if let Err(error) = self.bridge.flow_mod(&all, self.clock.now_ms()) {
+            log::warn!(target: "ofproto", "{}: flows cannot be removed: {}", self.bridge.name, error.name());
+        }
+    }
+
+    /// Adds the flow by which a standalone bridge without controllers forwards.
+    pub(crate) fn ensure_default_flow(&self) {
+        let wanted = self.wanted();
+        if wanted.fail_mode != FailMode::Standalone || wanted.has_controllers() || wanted.restoring {
+            return;
+        }
+        drop(wanted);
+        let known = self.bridge.snapshot().flows();
+        if known.iter().any(|flow| flow.table == 0 && flow.priority == 0 && flow.matching == Match::default())
+        {
+            return;
+        }
+        let normal = Action::Output { port: port::NORMAL, max_len: 0 };
+        let flow = FlowMod {
+            priority: 0,
+            instructions: vec![heddle_openflow::Instruction::Apply(vec![normal])],
+            ..FlowMod::default()
+        };
+        if let Err(error) = self.bridge.flow_mod(&flow, self.clock.now_ms()) {
+            log::warn!(target: "bridge", "{}: the flow of a standalone bridge is refused: {}", self.bridge.name, error.name());
+        }
+    }
+
+    /// What is said to and by controllers from now on.
+    pub fn snoop(&self) -> broadcast::Receiver<Arc<[u8]>> {
+        self.snooped.subscribe()
+    }
+
+    /// Shows bytes of a controller's connection to those who snoop.
+    pub(crate) fn show(&self, bytes: &[u8]) {
+        if self.snooped.receiver_count() != 0 && !bytes.is_empty() {
+            let _ = self.snooped.send(bytes.into());
+        }
     }
 
     /// How many controllers that the bridge called are connected.
@@ -178,7 +261,7 @@ impl ManagedBridge {
     /// Takes over from controllers that cannot be reached, where the configuration says so.
     fn fail_open(&self, now_ms: u64) {
         let wanted = self.wanted();
-        let may = wanted.fail_mode == FailMode::Standalone && !wanted.controllers.is_empty();
+        let may = wanted.fail_mode == FailMode::Standalone && wanted.has_controllers() && !wanted.restoring;
         let alone = self.alone_since_ms.load(Ordering::Relaxed) + FAIL_OPEN_MS <= now_ms;
         self.set_standalone(may && alone && self.connected() == 0);
     }

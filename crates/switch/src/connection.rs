@@ -89,6 +89,15 @@ impl Connection {
         Message { form, xid: 0, body }.encode()
     }
 
+    /// The peer's role, as the database has it.
+    pub fn role(&self, bridge: &ManagedBridge) -> &'static str {
+        match bridge.control.role(self.id, self.role) {
+            role::MASTER => "master",
+            role::SLAVE => "slave",
+            _ => "other",
+        }
+    }
+
     /// Whether nothing more can be said.
     pub fn is_closing(&self) -> bool {
         self.closing
@@ -200,7 +209,7 @@ impl Connection {
         Ok(match message.body {
             Body::EchoRequest(data) => Some(Body::EchoReply(data)),
             Body::FeaturesRequest => Some(Body::FeaturesReply {
-                datapath_id: bridge.datapath_id,
+                datapath_id: bridge.datapath_id(),
                 buffers: 0,
                 tables: TABLES,
                 capabilities: CAPABILITIES,

@@ -7,8 +7,10 @@
 pub mod bridge;
 pub mod config;
 pub mod connection;
+pub mod controllers;
 #[doc(hidden)]
 pub mod fuzz;
+pub mod ovs;
 pub mod schema;
 pub mod server;
 pub mod switch;

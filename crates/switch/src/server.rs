@@ -1,5 +1,5 @@
-//! Sockets of the OpenFlow agents: `BRIDGE.mgmt` in the run directory, as Open vSwitch's clients look for it, and the
-//! connections that a bridge makes to its controllers.
+//! Sockets of the OpenFlow agents: `BRIDGE.mgmt` and `BRIDGE.snoop` in the run directory, as Open vSwitch's clients look for
+//! them, and the connections that a bridge makes to its controllers.
 //!
 //! One task a connection, on one thread. A peer that does not read makes its own task wait and no other: what is
 //! announced meanwhile waits in a bounded queue, whose oldest entries are lost to it, and after [`STALL`] the
@@ -20,7 +20,11 @@ use heddle_openflow::Body;
 
 use crate::bridge::ManagedBridge;
 use crate::connection::Connection;
+use crate::controllers::{Controller, Fares, Peer};
 use crate::unixctl;
+use heddle_clients::fatal::reason;
+use heddle_daemon::limited;
+use heddle_daemon::log::RateLimit;
 use heddle_daemon::stream::{Listener, Place, Stream, Target};
 use heddle_daemon::unixctl::{Commands, Coverage, common};
 
@@ -28,18 +32,18 @@ use heddle_daemon::unixctl::{Commands, Coverage, common};
 const MAX_CONNECTIONS: usize = 64;
 /// How often flows are looked at whether their time is up.
 const EXPIRE_EVERY: Duration = Duration::from_millis(250);
-/// Silence after which a controller is asked whether it is there, and as long again until it is given up.
-const PROBE: Duration = Duration::from_secs(5);
 /// Time for a call to be answered, and for bytes to be taken by a peer that does not read.
 const STALL: Duration = Duration::from_secs(15);
-/// Waiting times between calls to a controller that cannot be reached; each is twice the one before.
+/// Waiting time after the first call to a controller that cannot be reached; each is twice the one before.
 const FIRST_BACKOFF: Duration = Duration::from_millis(50);
-const MAX_BACKOFF: Duration = Duration::from_secs(8);
+
+/// Failed calls that are logged: a few at once, and then one in ten minutes.
+static LIMIT: RateLimit = RateLimit::new(1, 10);
 
 /// What is served of a bridge; ends with the value.
 struct Served {
     _tasks: JoinSet<()>,
-    calls: HashMap<Target, JoinSet<()>>,
+    controllers: HashMap<Controller, JoinSet<()>>,
 }
 
 /// The bridges that are served, as the tasks see them.
@@ -83,6 +87,12 @@ impl Server {
         }
     }
 
+    /// The bridges that are served.
+    #[must_use]
+    pub fn bridges(&self) -> &Bridges {
+        &self.bridges
+    }
+
     /// Opens the socket of operators.
     ///
     /// # Errors
@@ -110,19 +120,24 @@ impl Server {
             bridges.values().map(|&bridge| Arc::clone(bridge)).collect();
         for (name, bridge) in bridges {
             if !self.served.contains_key(name) {
-                let place = Place::Unix(self.run_directory.join(format!("{name}.mgmt")));
-                let listener = Listener::bind(&place).await?;
+                let place = |end: &str| Place::Unix(self.run_directory.join(format!("{name}.{end}")));
                 let mut tasks = JoinSet::new();
-                tasks.spawn(accept(listener, Arc::clone(bridge)));
-                self.served.insert(name.to_owned(), Served { _tasks: tasks, calls: HashMap::new() });
+                let service = place("mgmt");
+                tasks.spawn(accept(Listener::bind(&service).await?, Arc::clone(bridge), None));
+                tasks.spawn(accept_snoopers(Listener::bind(&place("snoop")).await?, Arc::clone(bridge)));
+                log::info!(target: "connmgr", "{name}: added service controller \"{service}\"");
+                self.served.insert(name.to_owned(), Served { _tasks: tasks, controllers: HashMap::new() });
             }
             let Some(served) = self.served.get_mut(name) else { continue };
             let wanted = bridge.controllers();
-            served.calls.retain(|target, _| wanted.contains(target));
-            for target in wanted {
-                served.calls.entry(target.clone()).or_insert_with(|| {
+            served.controllers.retain(|controller, _| wanted.contains(controller));
+            for controller in wanted {
+                served.controllers.entry(controller.clone()).or_insert_with(|| {
                     let mut task = JoinSet::new();
-                    task.spawn(call(target, Arc::clone(bridge)));
+                    match controller.peer.clone() {
+                        Peer::Call(target) => task.spawn(call(target, controller, Arc::clone(bridge))),
+                        Peer::Listen(place) => task.spawn(listen(place, controller, Arc::clone(bridge))),
+                    };
                     task
                 });
             }
@@ -131,7 +146,16 @@ impl Server {
     }
 }
 
-async fn accept(listener: Listener, bridge: Arc<ManagedBridge>) {
+/// Serves a place where controllers call.
+async fn listen(place: Place, controller: Controller, bridge: Arc<ManagedBridge>) {
+    match Listener::bind(&place).await {
+        Ok(listener) => accept(listener, bridge, Some(controller)).await,
+        Err(error) => log::error!(target: "connmgr", "failed to listen on {place}: {error}"),
+    }
+}
+
+/// Talks to whoever calls: to operators, or to a controller where one is said.
+async fn accept(listener: Listener, bridge: Arc<ManagedBridge>, controller: Option<Controller>) {
     let limit = Arc::new(tokio::sync::Semaphore::new(MAX_CONNECTIONS));
     let mut connections = JoinSet::new();
     loop {
@@ -141,60 +165,137 @@ async fn accept(listener: Listener, bridge: Arc<ManagedBridge>) {
             tokio::time::sleep(FIRST_BACKOFF).await;
             continue;
         };
-        let bridge = Arc::clone(&bridge);
+        let (bridge, controller) = (Arc::clone(&bridge), controller.clone());
         connections.spawn(async move {
             // A peer that goes away is no error of ours.
-            let _ = converse(stream, &bridge, false).await;
+            let _ = converse(stream, &bridge, controller.as_ref()).await;
             drop(permit);
         });
         while connections.try_join_next().is_some() {}
     }
 }
 
+/// Shows what is said to and by controllers to whoever calls.
+async fn accept_snoopers(listener: Listener, bridge: Arc<ManagedBridge>) {
+    let limit = Arc::new(tokio::sync::Semaphore::new(MAX_CONNECTIONS));
+    let mut snoopers = JoinSet::new();
+    loop {
+        let Ok(permit) = Arc::clone(&limit).acquire_owned().await else { return };
+        let Ok(stream) = listener.accept().await else {
+            tokio::time::sleep(FIRST_BACKOFF).await;
+            continue;
+        };
+        let bridge = Arc::clone(&bridge);
+        snoopers.spawn(async move {
+            let _ = show(stream, &bridge).await;
+            drop(permit);
+        });
+        while snoopers.try_join_next().is_some() {}
+    }
+}
+
+/// Copies what controllers say and are told, after a greeting. A snooper that is slow loses the oldest.
+async fn show(mut stream: Stream, bridge: &ManagedBridge) -> io::Result<()> {
+    let mut shown = bridge.snoop();
+    let (_, hello) = Connection::new(false, bridge);
+    send(&mut stream, &hello).await?;
+    let mut heard = [0; 4096];
+    loop {
+        tokio::select! {
+            // Its greeting, and answers to probes that were not its to answer.
+            read = stream.read(&mut heard) => if read? == 0 { return Ok(()) },
+            bytes = shown.recv() => match bytes {
+                Ok(bytes) => send(&mut stream, &bytes).await?,
+                Err(RecvError::Lagged(_)) => {}
+                Err(RecvError::Closed) => return Ok(()),
+            },
+        }
+    }
+}
+
 /// Keeps a connection to a controller, for as long as the task lives.
-async fn call(target: Target, bridge: Arc<ManagedBridge>) {
+async fn call(target: Target, controller: Controller, bridge: Arc<ManagedBridge>) {
+    let name = format!("{}<->{}", bridge.bridge.name, controller.name);
+    let change = |change: &dyn Fn(&mut Fares)| bridge.faring.change(&controller.name, change);
     let mut backoff = FIRST_BACKOFF;
     loop {
-        if let Ok(Ok(stream)) = timeout(STALL, target.connect()).await {
-            let begun = Instant::now();
-            let _ = converse(stream, &bridge, true).await;
-            // A peer that hangs up at once is not called again at once.
-            if begun.elapsed() > MAX_BACKOFF {
-                backoff = FIRST_BACKOFF;
+        change(&|fares| fares.state = "CONNECTING");
+        let ended = match timeout(STALL, target.connect()).await {
+            Ok(Ok(stream)) => {
+                log::info!(target: "rconn", "{name}: connected");
+                let begun = Instant::now();
+                let ended = converse(stream, &bridge, Some(&controller)).await;
+                // A peer that hangs up at once is not called again at once.
+                if begun.elapsed() > controller.max_backoff {
+                    backoff = FIRST_BACKOFF;
+                }
+                match ended {
+                    Ok(()) => "Connection closed by peer".to_owned(),
+                    Err(error) => reason(&error),
+                }
             }
-        }
+            Ok(Err(error)) => reason(&error),
+            Err(_) => "Connection timed out".to_owned(),
+        };
+        limited!(LIMIT, Info, "rconn", "{name}: connection failed ({ended})");
+        change(&|fares| (fares.state, fares.last_error) = ("BACKOFF", Some(ended.clone())));
         tokio::time::sleep(backoff).await;
-        backoff = (backoff * 2).min(MAX_BACKOFF);
+        backoff = (backoff * 2).min(controller.max_backoff.max(FIRST_BACKOFF));
     }
 }
 
 /// Counts a controller as connected while it lives.
-struct Connected<'a>(&'a ManagedBridge);
+struct Connected<'a>(&'a ManagedBridge, &'a Controller);
 
 impl<'a> Connected<'a> {
-    fn new(bridge: &'a ManagedBridge) -> Self {
-        bridge.controller_came();
-        Self(bridge)
+    fn new(bridge: &'a ManagedBridge, controller: &'a Controller) -> Self {
+        if controller.is_called() {
+            bridge.controller_came();
+        }
+        let now = std::time::Instant::now();
+        bridge.faring.change(&controller.name, |fares| {
+            (fares.state, fares.connected, fares.last_error) = ("ACTIVE", Some(now), None);
+        });
+        Self(bridge, controller)
     }
 }
 
 impl Drop for Connected<'_> {
     fn drop(&mut self) {
-        self.0.controller_went();
+        if self.1.is_called() {
+            self.0.controller_went();
+        }
+        let now = std::time::Instant::now();
+        self.0.faring.change(&self.1.name, |fares| {
+            (fares.state, fares.connected, fares.disconnected, fares.role) =
+                ("BACKOFF", None, Some(now), None);
+        });
     }
 }
 
-/// Speaks OpenFlow until either end has had enough. A controller is probed when it is silent.
-async fn converse(mut stream: Stream, bridge: &ManagedBridge, controller: bool) -> io::Result<()> {
-    let (mut connection, hello) = Connection::new(controller, bridge);
+/// Speaks OpenFlow until either end has had enough. A controller is probed when it is silent, and shown to snoopers.
+async fn converse(
+    mut stream: Stream,
+    bridge: &ManagedBridge,
+    controller: Option<&Controller>,
+) -> io::Result<()> {
+    let called = controller.is_some_and(Controller::is_called);
+    let probe = controller.and_then(|controller| controller.probe);
+    let (mut connection, hello) = Connection::new(called, bridge);
     let mut events = bridge.events();
     let mut buffer = vec![0; 64 * 1024];
     let mut heard = Instant::now();
     let mut probed = false;
     let mut connected = None;
+    let shown = |bytes: &[u8]| {
+        if controller.is_some() {
+            bridge.show(bytes);
+        }
+    };
     send(&mut stream, &hello).await?;
     loop {
-        let silence = heard + if probed { 2 * PROBE } else { PROBE };
+        let wait = probe.unwrap_or(STALL);
+        let silence = heard + if probed { 2 * wait } else { wait };
         tokio::select! {
             read = stream.read(&mut buffer) => {
                 let count = read?;
@@ -202,18 +303,22 @@ async fn converse(mut stream: Stream, bridge: &ManagedBridge, controller: bool) 
                     return Ok(());
                 }
                 (heard, probed) = (Instant::now(), false);
+                shown(&buffer[..count]);
                 let answer = connection.receive(&buffer[..count], bridge);
+                shown(&answer);
                 send(&mut stream, &answer).await?;
                 if connection.is_closing() {
                     return Ok(());
                 }
-                if controller && connected.is_none() && connection.is_agreed() {
-                    connected = Some(Connected::new(bridge));
-                }
+                let Some(controller) = controller.filter(|_| connection.is_agreed()) else { continue };
+                connected.get_or_insert_with(|| Connected::new(bridge, controller));
+                let role = connection.role(bridge);
+                bridge.faring.change(&controller.name, |fares| (fares.state, fares.role) = ("ACTIVE", Some(role)));
             }
             event = events.recv() => match event {
                 Ok(event) => {
                     if let Some(bytes) = connection.announce(&event, bridge) {
+                        shown(&bytes);
                         send(&mut stream, &bytes).await?;
                     }
                 }
@@ -221,12 +326,17 @@ async fn converse(mut stream: Stream, bridge: &ManagedBridge, controller: bool) 
                 Err(RecvError::Lagged(_)) => {}
                 Err(RecvError::Closed) => return Ok(()),
             },
-            () = tokio::time::sleep_until(silence), if controller => {
+            () = tokio::time::sleep_until(silence), if probe.is_some() => {
                 if probed {
                     return Err(io::ErrorKind::TimedOut.into());
                 }
                 probed = true;
-                send(&mut stream, &connection.write(Body::EchoRequest(Vec::new()))).await?;
+                if let Some(controller) = controller {
+                    bridge.faring.change(&controller.name, |fares| fares.state = "IDLE");
+                }
+                let echo = connection.write(Body::EchoRequest(Vec::new()));
+                shown(&echo);
+                send(&mut stream, &echo).await?;
             }
         }
     }

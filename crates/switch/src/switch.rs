@@ -6,11 +6,12 @@ use std::sync::Arc;
 
 use heddle_datapath::{Clock, Datapath, Engine};
 use heddle_netdev::{Dummy, DummyHandle, Netdev, NetdevError, PacketDevice, Tap};
-use heddle_openflow::{Action, FlowMod, port};
+use heddle_openflow::port;
 use heddle_pipeline::{Attachment, Network, Pipeline, Place, Port};
 
 use crate::bridge::{Device, Event, ManagedBridge, Wanted, events};
-use crate::config::{BridgeConfig, FailMode, LinkConfig, PortConfig, PortKind, Status};
+use crate::config::{BridgeConfig, LinkConfig, PortConfig, PortKind, Status};
+use crate::controllers::Controller;
 
 /// Why a configuration was refused.
 #[derive(Debug, thiserror::Error)]
@@ -39,9 +40,9 @@ fn invalid<T>(object: &str, reason: &str) -> Result<T, SwitchError> {
 pub struct Switch {
     network: Arc<Network>,
     datapath: Datapath<Pipeline>,
-    clock: Clock,
+    pub(crate) clock: Clock,
     bridges: BTreeMap<String, Arc<ManagedBridge>>,
-    dummies: BTreeMap<String, DummyHandle>,
+    pub(crate) dummies: BTreeMap<String, DummyHandle>,
 }
 
 impl Switch {
@@ -84,7 +85,7 @@ impl Switch {
             self.bridges.values().filter(|bridge| is(bridge)).count() as u32
         };
         Status {
-            unconnected: count(&|bridge| !bridge.wanted().controllers.is_empty() && bridge.connected() == 0),
+            unconnected: count(&|bridge| bridge.wanted().has_controllers() && bridge.connected() == 0),
             without_flows: count(&|bridge| bridge.bridge.snapshot().tables().is_empty()),
             drops: self.bridges.values().next().map(|bridge| bridge.drops()).unwrap_or_default(),
             mismatches: self.mismatches(),
@@ -140,7 +141,7 @@ impl Switch {
         Ok(())
     }
 
-    fn remove(&mut self, name: &str) {
+    pub(crate) fn remove(&mut self, name: &str) {
         let Some(bridge) = self.bridges.remove(name) else { return };
         self.network.remove_bridge(name);
         let numbers: Vec<u32> = bridge.devices().keys().copied().collect();
@@ -152,27 +153,28 @@ impl Switch {
             *bridge.wanted() = wanted;
             return Ok(Arc::clone(bridge));
         }
+        let bridge = self.add_bridge(&config.name, config.datapath_id, wanted)?;
+        bridge.add_port(local_port(config));
+        Ok(bridge)
+    }
+
+    /// Makes a bridge without ports.
+    pub(crate) fn add_bridge(
+        &mut self,
+        name: &str,
+        datapath_id: u64,
+        wanted: Wanted,
+    ) -> Result<Arc<ManagedBridge>, SwitchError> {
         let events = events();
         let punted = events.clone();
         let sink = Box::new(move |packet| punted.send(Event::PacketIn(packet)).is_ok());
-        let Some(bridge) = self.network.add_bridge(&config.name, sink) else {
-            return invalid(&config.name, "there is a bridge of this name");
+        let Some(bridge) = self.network.add_bridge(name, sink) else {
+            return invalid(name, "there is a bridge of this name");
         };
-        if wanted.fail_mode == FailMode::Standalone && wanted.controllers.is_empty() {
-            let normal = Action::Output { port: port::NORMAL, max_len: 0 };
-            let flow = FlowMod {
-                priority: 0,
-                instructions: vec![heddle_openflow::Instruction::Apply(vec![normal])],
-                ..FlowMod::default()
-            };
-            if let Err(error) = bridge.flow_mod(&flow, self.clock.now_ms()) {
-                return invalid(&config.name, error.name());
-            }
-        }
         let shared = (Arc::clone(&self.network), self.datapath.clone(), self.clock.clone());
-        let managed = Arc::new(ManagedBridge::new(bridge, config.datapath_id, shared, events, wanted));
-        managed.add_port(local_port(config));
-        self.bridges.insert(config.name.clone(), Arc::clone(&managed));
+        let managed = Arc::new(ManagedBridge::new(bridge, datapath_id, shared, events, wanted));
+        managed.ensure_default_flow();
+        self.bridges.insert(name.to_owned(), Arc::clone(&managed));
         Ok(managed)
     }
 
@@ -201,7 +203,7 @@ impl Switch {
             }
         };
         // Locally administered; unique among bridges whose datapath ids differ in their low 24 bits.
-        let mac = (bridge.datapath_id << 16 | u64::from(config.ofport)).to_be_bytes();
+        let mac = (bridge.datapath_id() << 16 | u64::from(config.ofport)).to_be_bytes();
         let port = Port {
             number: config.ofport,
             name: config.name.clone(),
@@ -241,7 +243,7 @@ impl Switch {
         })
     }
 
-    fn attach(
+    pub(crate) fn attach(
         &self,
         bridge: &Arc<ManagedBridge>,
         number: u32,
@@ -261,7 +263,7 @@ impl Switch {
         Ok(Attachment::Device(datapath_port))
     }
 
-    fn remove_port(&mut self, bridge: &ManagedBridge, number: u32) {
+    pub(crate) fn remove_port(&mut self, bridge: &ManagedBridge, number: u32) {
         if let Some(device) = bridge.devices().remove(&number) {
             self.network.detach(device.datapath_port);
             self.dummies.remove(device.netdev.name());
@@ -308,10 +310,10 @@ fn check(config: &BridgeConfig, descriptors: usize) -> Result<Wanted, SwitchErro
     }
     let mut controllers = Vec::with_capacity(config.controllers.len());
     for name in &config.controllers {
-        match name.parse() {
-            Ok(target) => controllers.push(target),
+        match Controller::new(name) {
+            Ok(controller) => controllers.push(controller),
             Err(error) => return invalid(&config.name, &format!("controller {error}")),
         }
     }
-    Ok(Wanted { fail_mode: config.fail_mode, controllers, versions: 0 })
+    Ok(Wanted { fail_mode: config.fail_mode, controllers, ..Wanted::default() })
 }

@@ -69,3 +69,20 @@ pub fn set_up(fd: BorrowedFd<'_>, name: &str, up: bool) -> io::Result<()> {
     request.ifr_ifru.ifru_flags = new as libc::c_short;
     ioctl_ifreq(fd, libc::SIOCSIFFLAGS, &mut request)
 }
+
+/// Sets the interface's MTU.
+pub fn set_mtu(fd: BorrowedFd<'_>, name: &str, mtu: u32) -> io::Result<()> {
+    let mut request = ifreq(name)?;
+    let mtu = libc::c_int::try_from(mtu).map_err(|_| io::ErrorKind::InvalidInput)?;
+    request.ifr_ifru.ifru_mtu = mtu;
+    ioctl_ifreq(fd, libc::SIOCSIFMTU, &mut request)
+}
+
+/// Sets the interface's Ethernet address.
+pub fn set_mac(fd: BorrowedFd<'_>, name: &str, mac: [u8; 6]) -> io::Result<()> {
+    let mut request = ifreq(name)?;
+    let mut data = [0; 14];
+    data.iter_mut().zip(mac).for_each(|(to, from)| *to = from as libc::c_char);
+    request.ifr_ifru.ifru_hwaddr = libc::sockaddr { sa_family: libc::ARPHRD_ETHER, sa_data: data };
+    ioctl_ifreq(fd, libc::SIOCSIFHWADDR, &mut request)
+}
