@@ -212,7 +212,11 @@ impl Connection {
                 datapath_id: bridge.datapath_id(),
                 buffers: 0,
                 tables: TABLES,
-                capabilities: CAPABILITIES,
+                // The bit of groups is that of the spanning tree in OpenFlow 1.0, which has no groups.
+                capabilities: match message.form.version {
+                    Version::V1_0 => CAPABILITIES & 7,
+                    Version::V1_3 => CAPABILITIES,
+                },
                 ports: match message.form.version {
                     Version::V1_0 => statistics::port_descriptions(bridge),
                     Version::V1_3 => Vec::new(),
