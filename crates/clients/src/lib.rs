@@ -12,6 +12,7 @@ pub mod database;
 pub mod fatal;
 pub mod json;
 pub mod log;
+pub mod ofctl;
 pub mod options;
 pub mod ovsdb_client;
 pub mod place;
@@ -30,8 +31,9 @@ pub type Client = fn(&[String], &mut dyn std::io::Write) -> Result<u8, Fatal>;
 /// The clients by the names that Open vSwitch gives their programs, and by the verbs of `heddle`.
 pub const CLIENTS: &[(&str, &str, Client)] = &[
     ("ovs-appctl", "appctl", appctl::run),
-    ("ovsdb-client", "ovsdb-client", ovsdb_client::run),
+    ("ovs-ofctl", "ofctl", ofctl::run),
     ("ovs-vsctl", "vsctl", vsctl::run),
+    ("ovsdb-client", "ovsdb-client", ovsdb_client::run),
 ];
 
 /// Runs a client as a program of this name: what went wrong is written to the standard error stream.

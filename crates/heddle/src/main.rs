@@ -83,6 +83,8 @@ enum Verb {
     },
     /// Ask a daemon, as `ovs-appctl` does.
     Appctl(clients::Words),
+    /// Ask and change switches by OpenFlow, as `ovs-ofctl` does.
+    Ofctl(clients::Words),
     /// Configure a switch, as `ovs-vsctl` does.
     Vsctl(clients::Words),
     /// Ask a database server, as `ovsdb-client` does.
@@ -154,6 +156,7 @@ fn run(verb: Verb) -> Result<ExitCode> {
         Verb::Trace { bridge, packet, lab, .. } => print!("{}", lab::trace(lab.as_deref(), bridge, packet)?),
         Verb::Appctl(_)
         | Verb::Vsctl(_)
+        | Verb::Ofctl(_)
         | Verb::OvsdbClient(_)
         | Verb::OvsdbServer(_)
         | Verb::OvsdbTool(_) => {

@@ -1,0 +1,363 @@
+//! `ofctl`: asks and changes switches by OpenFlow, and watches them.
+//!
+//! What a switch sends is printed as it came, in the words of its version. Flows, groups and the like are read and written
+//! by the codec; what that has no value for yet is refused by name.
+
+mod commands;
+mod connection;
+mod flow_text;
+mod flows;
+mod monitor;
+mod names;
+mod print;
+mod tables;
+mod views;
+
+use std::io::Write;
+
+use heddle_openflow::{Body, Version};
+
+use self::connection::Connection;
+use self::names::Ports;
+use crate::background::Background;
+use crate::fatal::{Fatal, fail};
+use crate::options::{self, Given, Opt, Order, Takes, opt};
+use crate::{log, timeout};
+
+const OWN: &[Opt] = &[
+    opt("timeout", 't', Takes::Value),
+    opt("flow-format", 'F', Takes::Value),
+    opt("protocols", 'O', Takes::Value),
+    opt("packet-in-format", 'P', Takes::Value),
+    opt("more", 'm', Takes::Nothing),
+    opt("strict", ' ', Takes::Nothing),
+    opt("readd", ' ', Takes::Nothing),
+    opt("timestamp", ' ', Takes::Nothing),
+    opt("sort", ' ', Takes::Maybe),
+    opt("rsort", ' ', Takes::Maybe),
+    opt("names", ' ', Takes::Nothing),
+    opt("no-names", ' ', Takes::Nothing),
+    opt("stats", ' ', Takes::Nothing),
+    opt("no-stats", ' ', Takes::Nothing),
+    opt("bundle", ' ', Takes::Nothing),
+    opt("may-create", ' ', Takes::Nothing),
+    opt("read-only", ' ', Takes::Nothing),
+    opt("color", ' ', Takes::Maybe),
+    opt("unixctl", ' ', Takes::Value),
+    opt("help", 'h', Takes::Nothing),
+    opt("option", 'o', Takes::Nothing),
+    opt("version", 'V', Takes::Nothing),
+];
+const TABLES: &[&[Opt]] = &[OWN, options::LOG, options::DAEMON, options::TLS];
+
+/// Formats of flows, and the versions that have them.
+const FORMATS: [(&str, Option<Version>); 12] = [
+    ("any", None),
+    ("openflow10", Some(Version::V1_0)),
+    ("openflow10+table_id", Some(Version::V1_0)),
+    ("openflow10-table_id", Some(Version::V1_0)),
+    ("nxm", Some(Version::V1_0)),
+    ("nxm+table_id", Some(Version::V1_0)),
+    ("nxm-table_id", Some(Version::V1_0)),
+    ("oxm-openflow13", Some(Version::V1_3)),
+    ("openflow13", Some(Version::V1_3)),
+    ("oxm", Some(Version::V1_3)),
+    ("oxm-openflow12", None),
+    ("oxm-openflow14", None),
+];
+
+/// What the options said.
+struct Settings {
+    /// A bit for each version that may be spoken.
+    versions: u32,
+    /// Whether flows may go in Nicira's form over OpenFlow 1.0.
+    nicira: bool,
+    strict: bool,
+    /// Write flows anew that are there already.
+    readd: bool,
+    timestamp: bool,
+    /// Fields to sort by, and whether the greatest comes first.
+    sort: Vec<(String, bool)>,
+    names: bool,
+    stats: bool,
+    bundle: bool,
+    may_create: bool,
+    verbosity: u32,
+    packet_in: Option<u32>,
+    unixctl: Option<String>,
+    background: Background,
+}
+
+/// What a command works with.
+struct Context<'a> {
+    words: &'a [String],
+    settings: Settings,
+    out: &'a mut dyn Write,
+    /// Where watched messages go, in place of the standard error stream.
+    watched: Option<std::fs::File>,
+}
+
+struct Command {
+    name: &'static str,
+    words: (usize, usize),
+    usage: &'static str,
+    run: fn(&mut Context<'_>) -> Result<u8, Fatal>,
+}
+
+const MANY: usize = usize::MAX;
+
+macro_rules! commands {
+    ($($name:literal, $least:expr, $most:expr, $usage:literal, $run:expr;)*) => {
+        const COMMANDS: &[Command] = &[$(Command { name: $name, words: ($least, $most), usage: $usage, run: $run },)*];
+    };
+}
+
+commands! {
+    "show", 1, 1, "SWITCH", commands::show;
+    "dump-desc", 1, 1, "SWITCH", commands::dump_desc;
+    "dump-tables", 1, 1, "SWITCH", commands::dump_tables;
+    "dump-table-features", 1, 1, "SWITCH", commands::dump_table_features;
+    "dump-table-desc", 1, 1, "SWITCH", commands::missing;
+    "mod-table", 3, 3, "SWITCH TABLE MOD", commands::mod_table;
+    "get-frags", 1, 1, "SWITCH", commands::fragments;
+    "set-frags", 2, 2, "SWITCH MODE", commands::set_fragments;
+    "dump-ports", 1, 2, "SWITCH [PORT]", commands::dump_ports;
+    "dump-ports-desc", 1, 2, "SWITCH [PORT]", commands::dump_ports_desc;
+    "mod-port", 3, 3, "SWITCH PORT ACTION", commands::mod_port;
+    "dump-flows", 1, 2, "SWITCH [FLOW]", flows::dump;
+    "dump-aggregate", 1, 2, "SWITCH [FLOW]", flows::dump_aggregate;
+    "queue-stats", 1, 3, "SWITCH [PORT [QUEUE]]", commands::queue_stats;
+    "queue-get-config", 1, 2, "SWITCH [PORT]", commands::queue_get_config;
+    "add-flow", 2, 2, "SWITCH FLOW", flows::add;
+    "add-flows", 2, 2, "SWITCH FILE", flows::add_file;
+    "mod-flows", 2, 2, "SWITCH FLOW", flows::modify;
+    "del-flows", 1, 2, "SWITCH [FLOW]", flows::delete;
+    "replace-flows", 2, 2, "SWITCH FILE", flows::replace;
+    "diff-flows", 2, 2, "SOURCE SOURCE", flows::diff;
+    "packet-out", 2, MANY, "SWITCH IN_PORT ACTIONS PACKET...", commands::packet_out;
+    "monitor", 1, 3, "SWITCH [MISS_LEN] [invalid_ttl] [watch:]", monitor::monitor;
+    "snoop", 1, 1, "SWITCH", monitor::snoop;
+    "probe", 1, 1, "TARGET", commands::probe;
+    "ping", 1, 2, "TARGET [N]", commands::ping;
+    "benchmark", 3, 3, "TARGET N COUNT", commands::benchmark;
+    "add-group", 1, 2, "SWITCH GROUP", commands::add_group;
+    "add-groups", 1, 2, "SWITCH FILE", commands::add_groups;
+    "mod-group", 1, 2, "SWITCH GROUP", commands::mod_group;
+    "del-groups", 1, 2, "SWITCH [GROUP]", commands::delete_groups;
+    "insert-buckets", 1, 2, "SWITCH GROUP", commands::missing;
+    "remove-buckets", 1, 2, "SWITCH GROUP", commands::missing;
+    "dump-groups", 1, 2, "SWITCH [GROUP]", commands::dump_groups;
+    "dump-group-stats", 1, 2, "SWITCH [GROUP]", commands::dump_group_stats;
+    "dump-group-features", 1, 1, "SWITCH", commands::dump_group_features;
+    "add-meter", 2, 2, "SWITCH METER", commands::missing;
+    "mod-meter", 2, 2, "SWITCH METER", commands::missing;
+    "del-meter", 1, 2, "SWITCH [METER]", commands::delete_meters;
+    "del-meters", 1, 2, "SWITCH [METER]", commands::delete_meters;
+    "dump-meter", 1, 2, "SWITCH [METER]", commands::dump_meters;
+    "dump-meters", 1, 2, "SWITCH [METER]", commands::dump_meters;
+    "meter-stats", 1, 2, "SWITCH [METER]", commands::meter_stats;
+    "meter-features", 1, 1, "SWITCH", commands::meter_features;
+    "bundle", 2, 2, "SWITCH FILE", commands::missing;
+    "add-tlv-map", 2, 2, "SWITCH MAP", commands::missing;
+    "del-tlv-map", 1, 2, "SWITCH [MAP]", commands::missing;
+    "dump-tlv-map", 1, 1, "SWITCH", commands::missing;
+    "dump-ipfix-bridge", 1, 1, "SWITCH", commands::missing;
+    "dump-ipfix-flow", 1, 1, "SWITCH", commands::missing;
+    "ct-flush-zone", 2, 2, "SWITCH ZONE", commands::missing;
+    "ct-flush", 1, 4, "SWITCH [ZONE=N] [TUPLE] [TUPLE]", commands::missing;
+    "parse-flow", 1, 1, "FLOW", flows::parse_flow;
+    "parse-flows", 1, 1, "FILE", flows::parse_flows;
+    "ofp-print", 1, 2, "HEX [VERBOSITY]", commands::print_message;
+    "ofp-parse", 1, 1, "FILE", commands::parse_file;
+}
+
+fn help() -> String {
+    let mut text = String::from(
+        "ovs-ofctl: OpenFlow switch management utility\nusage: ovs-ofctl [OPTIONS] COMMAND [ARG...]\n\nCommands:\n",
+    );
+    for command in COMMANDS {
+        text += &format!("  {} {}\n", command.name, command.usage);
+    }
+    text += "\nA SWITCH is the name of a bridge, or tcp:HOST[:PORT], unix:FILE, ptcp:[PORT], punix:FILE.\n\nOptions:\n";
+    text + &options::print(TABLES).lines().map(|line| format!("  {line}\n")).collect::<String>()
+}
+
+/// Runs the client.
+///
+/// # Errors
+/// What the operator is told.
+pub fn run(words: &[String], out: &mut dyn Write) -> Result<u8, Fatal> {
+    let (given, words) = options::parse(words, TABLES, Order::Permuted)?;
+    let Some(settings) = take_options(&given, out)? else { return Ok(0) };
+    let Some((name, words)) = words.split_first() else {
+        return fail("missing command name; use --help for help");
+    };
+    if name == "help" {
+        write!(out, "{}", help())?;
+        return Ok(0);
+    }
+    let Some(command) = COMMANDS.iter().find(|command| command.name == name) else {
+        return fail(format!("unknown command '{name}'; use --help for help"));
+    };
+    let (least, most) = command.words;
+    if words.len() < least {
+        return fail(format!("'{name}' command requires at least {least} arguments"));
+    }
+    if words.len() > most {
+        return fail(format!("'{name}' command takes at most {most} arguments"));
+    }
+    if let Some(code) = settings.background.start()? {
+        return Ok(code);
+    }
+    (command.run)(&mut Context { words, settings, out, watched: None })
+}
+
+/// What the options ask for; `None` if they asked for a text only.
+fn take_options(given: &[Given], out: &mut dyn Write) -> Result<Option<Settings>, Fatal> {
+    let mut settings = Settings {
+        versions: Version::V1_0.bit(),
+        nicira: true,
+        strict: false,
+        readd: false,
+        timestamp: false,
+        sort: Vec::new(),
+        names: false,
+        stats: true,
+        bundle: false,
+        may_create: false,
+        verbosity: 0,
+        packet_in: None,
+        unixctl: None,
+        background: Background::default(),
+    };
+    let mut seconds = None;
+    for given in given {
+        match given.name.as_str() {
+            "timeout" => seconds = Some(timeout::parse("-t or --timeout", given.text())?),
+            "protocols" => settings.versions = parse_versions(given.text())?,
+            "flow-format" => parse_format(given.text(), &mut settings)?,
+            "packet-in-format" => {
+                settings.packet_in = Some(match given.text() {
+                    "standard" | "openflow10" => 0,
+                    "nxt_packet_in" | "nxm" => 1,
+                    "nxt_packet_in2" => 1,
+                    other => return fail(format!("unknown packet-in format `{other}'")),
+                });
+            }
+            "more" => settings.verbosity += 1,
+            "strict" => settings.strict = true,
+            "readd" => settings.readd = true,
+            "timestamp" => settings.timestamp = true,
+            "sort" | "rsort" => {
+                let field = given.value.clone().unwrap_or_else(|| "priority".into());
+                if field != "priority" && heddle_flow::Field::by_name(&field).is_none() {
+                    return fail(format!("{field}: unknown field name"));
+                }
+                settings.sort.push((field, given.name == "rsort"));
+            }
+            "names" => settings.names = true,
+            "no-names" => settings.names = false,
+            "stats" => settings.stats = true,
+            "no-stats" => settings.stats = false,
+            "bundle" => settings.bundle = true,
+            "may-create" => settings.may_create = true,
+            "unixctl" => settings.unixctl = given.value.clone(),
+            "help" | "option" | "version" => {
+                let text = match given.name.as_str() {
+                    "help" => help(),
+                    "option" => options::print(TABLES),
+                    _ => format!(
+                        "ovs-ofctl (Heddle) {}\nOpenFlow versions 0x1, 0x4\n",
+                        env!("CARGO_PKG_VERSION")
+                    ),
+                };
+                write!(out, "{text}")?;
+                return Ok(None);
+            }
+            _ => {
+                let _ = settings.background.take_option(given) || log::take_option(given)?;
+            }
+        }
+    }
+    timeout::arm(seconds);
+    Ok(Some(settings))
+}
+
+/// Reads a list of versions: `OpenFlow10,OpenFlow13`.
+fn parse_versions(list: &str) -> Result<u32, Fatal> {
+    let mut versions = 0;
+    for word in list.split([',', ' ']).filter(|word| !word.is_empty()) {
+        versions |= match word.to_ascii_lowercase().as_str() {
+            "openflow10" => Version::V1_0.bit(),
+            "openflow13" => Version::V1_3.bit(),
+            // Later ones are negotiated down, where others are allowed beside them.
+            "openflow11" | "openflow12" | "openflow14" | "openflow15" => 0,
+            _ => return fail(format!("Unknown OpenFlow version: \"{word}\"")),
+        };
+    }
+    if versions == 0 {
+        return fail(format!("{list} is not there yet; OpenFlow10 and OpenFlow13 are"));
+    }
+    Ok(versions)
+}
+
+fn parse_format(list: &str, settings: &mut Settings) -> Result<(), Fatal> {
+    let mut versions = 0;
+    settings.nicira = false;
+    for word in list.split(',') {
+        let word = word.to_ascii_lowercase();
+        let Some((name, version)) = FORMATS.iter().find(|(name, _)| *name == word) else {
+            return fail(format!("{word}: unknown flow protocol"));
+        };
+        settings.nicira |= !name.starts_with("openflow10");
+        versions |= version.map_or(0, Version::bit);
+    }
+    if versions != 0 {
+        settings.versions = versions;
+    }
+    Ok(())
+}
+
+impl Context<'_> {
+    /// Calls the switch that the first word names.
+    fn open(&self) -> Result<Connection, Fatal> {
+        Connection::open(&self.words[0], "mgmt", self.settings.versions)
+    }
+
+    /// Prints messages as they came.
+    fn print(&mut self, messages: &[Vec<u8>]) -> Result<(), Fatal> {
+        for bytes in messages {
+            write!(self.out, "{}", print::message(bytes, self.settings.verbosity))?;
+        }
+        Ok(())
+    }
+
+    /// Fails if a switch refused something: what it said is printed for errors.
+    fn refuse(&self, error: Option<Vec<u8>>) -> Result<(), Fatal> {
+        match error {
+            None => Ok(()),
+            Some(bytes) => {
+                eprint!("{}", print::message(&bytes, self.settings.verbosity));
+                Err(Fatal::new(""))
+            }
+        }
+    }
+}
+
+/// The ports of a switch, by number and name.
+fn ports(connection: &mut Connection) -> Result<Ports, Fatal> {
+    let question = match connection.version {
+        Version::V1_0 => Body::FeaturesRequest,
+        Version::V1_3 => Body::MultipartRequest(heddle_openflow::multipart::Request::PortDesc),
+    };
+    let mut found = Ports::default();
+    for bytes in connection.ask(question, false)? {
+        let list = match heddle_openflow::decode(&bytes).map(|message| message.body) {
+            Ok(Body::FeaturesReply { ports, .. }) => ports,
+            Ok(Body::MultipartReply(heddle_openflow::multipart::Reply::PortDesc(ports))) => ports,
+            _ => continue,
+        };
+        found.0.extend(list.into_iter().map(|port| (port.number, port.name)));
+    }
+    Ok(found)
+}
