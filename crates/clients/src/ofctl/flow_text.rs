@@ -314,9 +314,15 @@ pub fn print(shown: &Shown<'_>) -> String {
         }
     }
     if let Some((idle, hard)) = shown.ages.filter(|_| shown.stats) {
-        out += &format!("idle_age={idle}, ");
+        // Each is one more than the seconds, so that zero can say nothing.
+        if let Some(idle) = idle.checked_sub(1) {
+            out += &format!("idle_age={idle}, ");
+        }
         // A flow that was never changed is as old as it was made.
-        if u64::from(hard) != flow.duration_ms / 1000 && hard != u16::MAX && hard != 0 {
+        if let Some(hard) = hard.checked_sub(1)
+            && u64::from(hard) != flow.duration_ms / 1000
+            && hard != u16::MAX - 1
+        {
             out += &format!("hard_age={hard}, ");
         }
     }

@@ -197,8 +197,7 @@ pub fn flow_ages(bytes: &[u8], version: Version, nicira: bool) -> Vec<(u16, u16)
     let mut at = 24;
     while at + 48 <= bytes.len() {
         let item = View(&bytes[at..]);
-        // Each is one more than the seconds, so that zero can say nothing.
-        ages.push((item.u16(20).saturating_sub(1), item.u16(22).saturating_sub(1)));
+        ages.push((item.u16(20), item.u16(22)));
         at += usize::from(item.u16(0)).max(48);
     }
     ages
