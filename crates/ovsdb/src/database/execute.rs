@@ -9,7 +9,7 @@ use super::mutation::Mutation;
 use super::{Before, Commit, Condition, Database, Row};
 use crate::Error;
 use crate::parser::{Is, Members, integer};
-use crate::schema::{STANDARD_COLUMNS, TableSchema, UUID_COLUMN};
+use crate::schema::{STANDARD_COLUMNS, TableSchema, UUID_COLUMN, VERSION_COLUMN};
 use crate::types::{Atom, Datum, Symbols, Uuid};
 
 /// What a transaction needs to know of the world.
@@ -247,6 +247,8 @@ impl Run<'_, '_> {
         let schema = Arc::clone(&self.database.schema);
         let schema = &schema.tables()[table];
         let mut new = self.database.tables[table].fresh_row(uuid);
+        // Operations that follow may look at the version; the one that is kept is made in the end.
+        new.set(VERSION_COLUMN, Datum::scalar(self.symbols.fresh()));
         let mut said = HashSet::new();
         for (column, datum) in self.row(schema, row.unwrap_or(&Value::Null))? {
             // `_uuid` and `_version` may be named, to no effect.
@@ -432,9 +434,9 @@ impl Run<'_, '_> {
         }
         match timeout {
             Some(timeout) if self.elapsed >= timeout => {
-                let text = match self.elapsed {
-                    0 => "\"where\" clause test failed".to_owned(),
-                    elapsed => format!("\"wait\" timed out after {elapsed} ms"),
+                let text = match (timeout, self.elapsed) {
+                    (0, _) | (_, 0) => "\"where\" clause test failed".to_owned(),
+                    (_, elapsed) => format!("\"wait\" timed out after {elapsed} ms"),
                 };
                 Err(Error::new("timed out", text).into())
             }
