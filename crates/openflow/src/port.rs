@@ -125,7 +125,7 @@ pub(crate) fn decode_port(reader: &mut Reader<'_>) -> Result<PortDesc, OfError> 
     let mac = reader.mac()?;
     reader.skip(2)?;
     let name = reader.name(16)?;
-    let (config, state, current) = (reader.u32()?, reader.u32()?, reader.u32()?);
+    let (config, state, current) = (reader.u32()? & config::ALL, reader.u32()?, reader.u32()?);
     reader.skip(12)?;
     let speed_kbps = reader.u32()?;
     reader.skip(4)?;
