@@ -98,8 +98,10 @@ impl Background {
             let _ = nix::unistd::setsid();
             let input = std::io::stdin().as_fd().try_clone_to_owned()?;
             let _ = UnixStream::from(input).write_all(&[1]);
-            let null = std::fs::File::open("/dev/null")?;
-            let _ = nix::unistd::dup2_stdin(null);
+            let null = std::fs::File::options().read(true).write(true).open("/dev/null")?;
+            let _ = nix::unistd::dup2_stdin(&null);
+            // What goes wrong later is for the log: nobody looks at the terminal that this was started from.
+            let _ = nix::unistd::dup2_stderr(&null);
         }
         Ok(())
     }

@@ -3,7 +3,6 @@
 //!
 //! Daemons log by the `log` crate's macros with the module's name as target, `log::info!(target: "bridge", ..)`; a line is
 //! handed to a thread that writes, so that no caller waits for a disk or a terminal.
-#![forbid(unsafe_code)]
 
 #[doc(hidden)]
 pub mod fuzz;
@@ -11,6 +10,7 @@ pub mod log;
 pub mod pidfile;
 pub mod process;
 pub mod stream;
+mod sys;
 pub mod unixctl;
 
 /// The release of Open vSwitch whose interfaces are offered; clients and scripts read it from `--version`, from the

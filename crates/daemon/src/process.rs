@@ -36,7 +36,7 @@ const COMMON: &[Opt] = &[
 /// not fill the machine with processes.
 const STARTS: &str = "HEDDLE_STARTS";
 const MAX_STARTS: u32 = 8;
-/// A daemon that crashed is not started again sooner than this after it was started.
+/// A daemon that crashes again and again is started no more often than this.
 const RESTART_EVERY: Duration = Duration::from_secs(10);
 /// How Rust ends a process whose main thread panicked.
 const PANIC_EXIT: i32 = 101;
@@ -250,16 +250,8 @@ impl Arguments {
             }
             _ => None,
         };
-        log::start(self.name);
-        for words in &self.verbose {
-            log::configure(words).map_err(Stop::failed)?;
-        }
-        if let Some(file) = &self.log_file {
-            let path = within(log_directory(), file, format!("{}.log", self.name));
-            if let Err(error) = log::open_file(&path) {
-                ::log::warn!(target: "vlog", "{error}");
-            }
-        }
+        crate::sys::leave_faults_to_the_system();
+        self.begin_log().map_err(Stop::failed)?;
         let pidfile = match &self.pidfile {
             Some(file) => {
                 let path = within(run_directory(), file, format!("{}.pid", self.name));
@@ -269,6 +261,20 @@ impl Arguments {
             None => None,
         };
         Ok(Process { starter, chdir: self.chdir && self.detach, pidfile })
+    }
+
+    fn begin_log(&self) -> Result<(), String> {
+        log::start(self.name);
+        for words in &self.verbose {
+            log::configure(words)?;
+        }
+        if let Some(file) = &self.log_file {
+            let path = within(log_directory(), file, format!("{}.log", self.name));
+            if let Err(error) = log::open_file(&path) {
+                ::log::warn!(target: "vlog", "{error}");
+            }
+        }
+        Ok(())
     }
 
     /// Whether the daemon is watched, and started again when it crashes.
@@ -302,7 +308,9 @@ impl Arguments {
         }
         // The words end those of the command line; what is before them chose the program.
         let before = arguments.len().saturating_sub(self.words.len());
-        command.args(arguments.take(before)).arg(format!("--heddle-started-as={part}")).args(&self.words);
+        // What this process is told of itself is not told on: the one that watches is not the one that is watched.
+        let own = self.words.iter().filter(|word| !word.starts_with("--heddle-started-as="));
+        command.args(arguments.take(before)).arg(format!("--heddle-started-as={part}")).args(own);
         command.stdin(input).spawn()
     }
 
@@ -328,25 +336,36 @@ impl Arguments {
     }
 
     /// Runs the daemon, and again when it crashes.
-    fn watch(&self, mut starter: Option<UnixStream>) -> Stop {
-        log::start(self.name);
+    fn watch(&self, starter: Option<UnixStream>) -> Stop {
+        // Before the log's thread is made, which would otherwise be ended by them.
+        let mut waited = SigSet::empty();
+        waited.extend([Signal::SIGCHLD, Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP]);
+        let blocked = waited.thread_block().map_err(|error| error.to_string());
+        let begun = blocked.and_then(|()| self.begin_log());
+        begun.map_or_else(Stop::failed, |()| self.watch_until(&waited, starter))
+    }
+
+    fn watch_until(&self, waited: &SigSet, mut starter: Option<UnixStream>) -> Stop {
+        let mut restarted = None::<Instant>;
         let mut run = || -> io::Result<Stop> {
-            let mut waited = SigSet::empty();
-            waited.extend([Signal::SIGCHLD, Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP]);
-            waited.thread_block()?;
             loop {
-                let begun = Instant::now();
                 let input =
                     starter.take().map_or_else(Stdio::null, |stream| Stdio::from(OwnedFd::from(stream)));
                 let child = self.spawn("daemon", input)?;
-                // The terminal is the starter's again once the daemon is ready; nothing is said here from now on.
-                let status = wait_for(child, &waited)?;
+                if self.detach {
+                    // What is wrong the daemon says itself, and what goes wrong later is for the log.
+                    leave_terminal()?;
+                }
+                let status = wait_for(child, waited)?;
                 if !crashed(status) {
                     let code = status.code().unwrap_or(0).clamp(0, 255) as u8;
                     return Ok(Stop { text: String::new(), error: String::new(), code });
                 }
                 ::log::error!(target: "daemon_unix", "{} died ({status}), restarting", self.name);
-                std::thread::sleep(RESTART_EVERY.saturating_sub(begun.elapsed()));
+                if let Some(last) = restarted {
+                    std::thread::sleep(RESTART_EVERY.saturating_sub(last.elapsed()));
+                }
+                restarted = Some(Instant::now());
             }
         };
         run().unwrap_or_else(Stop::from)
@@ -364,6 +383,15 @@ fn wait_for(mut child: Child, signals: &SigSet) -> io::Result<ExitStatus> {
             let _ = kill(Pid::from_raw(child.id() as i32), signal);
         }
     }
+}
+
+/// Lets go of the terminal, or of the pipes in its place: who reads them until they end would wait for the daemon.
+fn leave_terminal() -> io::Result<()> {
+    let null = File::options().read(true).write(true).open("/dev/null")?;
+    nix::unistd::dup2_stdin(&null)?;
+    nix::unistd::dup2_stdout(&null)?;
+    nix::unistd::dup2_stderr(&null)?;
+    Ok(())
 }
 
 fn crashed(status: ExitStatus) -> bool {
@@ -392,12 +420,9 @@ impl Process {
         if self.chdir {
             std::env::set_current_dir("/")?;
         }
-        let null = File::options().read(true).write(true).open("/dev/null")?;
-        nix::unistd::dup2_stdout(&null)?;
-        nix::unistd::dup2_stderr(&null)?;
         // Nobody waits at the other end where a crashed daemon was started again.
+        leave_terminal()?;
         let _ = starter.write_all(&[1]);
-        nix::unistd::dup2_stdin(&null)?;
         Ok(())
     }
 

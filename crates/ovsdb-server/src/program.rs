@@ -146,7 +146,10 @@ async fn serve(
         None => None,
     };
     process.ready()?;
-    log::info!(target: "ovsdb_server", "{} (Open vSwitch) {}", NAME, heddle_daemon::OVS_VERSION);
+    // With `--run` the server serves one command as a tool does, and has nothing to say.
+    if asked.run.is_none() {
+        log::info!(target: "ovsdb_server", "{} (Open vSwitch) {}", NAME, heddle_daemon::OVS_VERSION);
+    }
     let code = until_the_end(&server, exits, asked.run.as_deref()).await?;
     if let Some(remembered) = &operated.remembered {
         remembered.forget();

@@ -171,8 +171,13 @@ fn string(text: &str) -> Result<String, TextError> {
         let advice = "An empty string is not valid as input; use \"\" to represent the empty string";
         return TextError::new(advice.to_owned());
     }
+    // Programs in C could not read it back from the log.
+    let whole = |text: String| match text.contains('\0') {
+        true => wrong("null bytes not supported in strings"),
+        false => Ok(text),
+    };
     if !text.starts_with('"') {
-        return Ok(text.to_owned());
+        return whole(text.to_owned());
     }
     if text.len() < 2 || !text.ends_with('"') {
         return wrong("missing quote at end of quoted string");
@@ -189,7 +194,7 @@ fn string(text: &str) -> Result<String, TextError> {
     if escaped {
         return wrong("quoted string may not end with backslash");
     }
-    serde_json::from_str(text).or_else(|error| wrong(&error.to_string()))
+    serde_json::from_str(text).map_or_else(|error| wrong(&error.to_string()), whole)
 }
 
 /// Takes a word off the front of `text`: up to the closing quote if it is quoted, else up to a delimiter
