@@ -1,6 +1,6 @@
 //! Matches: fields and shorthands, separated by commas.
 
-use heddle_flow::field::TextForm;
+use heddle_flow::field::{FIELDS, TextForm};
 use heddle_flow::layout::VLAN_PRESENT;
 use heddle_flow::{Field, Match};
 use heddle_wire::{ethertype, ipproto};
@@ -25,6 +25,54 @@ const SHORTHANDS: [(&str, u16, Option<u8>); 14] = [
     ("rarp", 0x8035, None),
     ("mplsm", ethertype::MPLS_MC, None),
     ("mpls", ethertype::MPLS, None),
+];
+
+/// Fields that are written before shorthands, as Open vSwitch does.
+const BEFORE_SHORTHANDS: [Field; 4] = [Field::PktMark, Field::RecircId, Field::DpHash, Field::ActsetOutput];
+/// Fields that are written last, in this order: the packet's, from its port inwards, after registers and tunnels.
+const LAST: [Field; 42] = [
+    Field::Metadata,
+    Field::InPort,
+    Field::VlanTci,
+    Field::VlanVid,
+    Field::VlanPcp,
+    Field::EthSrc,
+    Field::EthDst,
+    Field::EthType,
+    Field::Ipv6Src,
+    Field::Ipv6Dst,
+    Field::Ipv6Label,
+    Field::Ipv4Src,
+    Field::Ipv4Dst,
+    Field::ArpSpa,
+    Field::ArpTpa,
+    Field::NwProto,
+    Field::ArpOp,
+    Field::ArpSha,
+    Field::ArpTha,
+    Field::IpDscp,
+    Field::NwTos,
+    Field::NwEcn,
+    Field::NwTtl,
+    Field::MplsLabel,
+    Field::MplsTc,
+    Field::MplsTtl,
+    Field::MplsBos,
+    Field::IpFrag,
+    Field::IcmpType,
+    Field::IcmpCode,
+    Field::Icmpv6Type,
+    Field::Icmpv6Code,
+    Field::NdTarget,
+    Field::NdSll,
+    Field::NdTll,
+    Field::TcpSrc,
+    Field::TcpDst,
+    Field::UdpSrc,
+    Field::UdpDst,
+    Field::SctpSrc,
+    Field::SctpDst,
+    Field::TcpFlags,
 ];
 
 /// Reads a match: fields and shorthands, separated by commas.
@@ -129,6 +177,7 @@ pub(super) fn transport_field(matching: &Match, source: bool) -> Result<Field, T
 pub fn print_match(matching: &Match) -> String {
     let mut words = Vec::new();
     let mut left = *matching;
+    BEFORE_SHORTHANDS.into_iter().for_each(|field| print_from(&mut words, matching, &mut left, field));
     let shorthand = SHORTHANDS.iter().find(|(_, eth_type, proto)| {
         let is = |field, value: u128, full| matching.get(field) == (value, full);
         is(Field::EthType, u128::from(*eth_type), 0xffff)
@@ -141,19 +190,22 @@ pub fn print_match(matching: &Match) -> String {
             left.set_masked(Field::NwProto, 0, 0);
         }
     }
-    for spec in heddle_flow::field::FIELDS {
-        let (value, mask) = left.get(spec.field);
-        if mask == 0 || !matching.satisfies(spec.field) || (!spec.maskable && mask != spec.full_mask()) {
-            continue;
-        }
-        if spec.field == Field::VlanTci && print_vlan(&mut words, value, mask) {
-            left.set_masked(spec.field, 0, 0);
-            continue;
-        }
-        words.push(print_field(spec.field, value, mask));
-        left.set_masked(spec.field, 0, 0);
-    }
+    let others = FIELDS.iter().map(|spec| spec.field);
+    let others = others.filter(|field| !BEFORE_SHORTHANDS.contains(field) && !LAST.contains(field));
+    others.chain(LAST).for_each(|field| print_from(&mut words, matching, &mut left, field));
     words.join(",")
+}
+
+/// Writes what is left of a field, and takes it out.
+fn print_from(words: &mut Vec<String>, matching: &Match, left: &mut Match, field: Field) {
+    let (spec, (value, mask)) = (field.spec(), left.get(field));
+    if mask == 0 || !matching.satisfies(field) || (!spec.maskable && mask != spec.full_mask()) {
+        return;
+    }
+    if field != Field::VlanTci || !print_vlan(words, value, mask) {
+        words.push(print_field(field, value, mask));
+    }
+    left.set_masked(field, 0, 0);
 }
 
 fn print_vlan(words: &mut Vec<String>, value: u128, mask: u128) -> bool {
