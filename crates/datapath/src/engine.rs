@@ -43,6 +43,10 @@ pub struct FlowDump {
     pub bytes: u64,
     /// When it last decided, in milliseconds of the datapath's clock.
     pub used_ms: u64,
+    /// What of this was the packet that it was made for, which was decided by translation.
+    pub upcall: Usage,
+    /// TCP flags seen.
+    pub tcp_flags: u16,
 }
 
 /// A cached answer that differed from a fresh translation.
@@ -98,6 +102,10 @@ struct Core<T> {
     hits_until_check: u64,
     mismatches: Vec<Mismatch>,
     mismatch_count: u64,
+    /// Decisions are cached for exactly the packet's key.
+    exact_only: bool,
+    /// Megaflows are neither revalidated nor forgotten.
+    paused: bool,
 }
 
 impl<T: Translator> Engine<T> {
@@ -121,6 +129,8 @@ impl<T: Translator> Engine<T> {
                 hits_until_check: u64::MAX,
                 mismatches: Vec::new(),
                 mismatch_count: 0,
+                exact_only: false,
+                paused: false,
             },
         }
     }
@@ -144,6 +154,37 @@ impl<T: Translator> Engine<T> {
     /// Translations asked for so far, because no cached decision stood. Those of the differential check are not counted.
     pub fn upcalls(&self) -> u64 {
         self.core.upcalls
+    }
+
+    /// Packets decided by a cached decision so far.
+    pub fn hits(&self) -> u64 {
+        self.core.megaflows.hits()
+    }
+
+    /// Whether decisions are cached for all packets that they hold for, or for exactly those packets that they were
+    /// made for.
+    pub fn set_megaflows(&mut self, enabled: bool) {
+        self.core.exact_only = !enabled;
+    }
+
+    /// Sets the most cached decisions.
+    pub fn set_flow_limit(&mut self, limit: usize) {
+        self.core.megaflows.set_limit(limit.min(MAX_MEGAFLOWS));
+    }
+
+    /// The most cached decisions, and how many there are.
+    pub fn flow_limit(&self) -> (usize, usize) {
+        (self.core.megaflows.limit(), self.core.megaflows.len())
+    }
+
+    /// Stops or resumes revalidation by time.
+    pub fn set_paused(&mut self, paused: bool) {
+        self.core.paused = paused;
+    }
+
+    /// Whether revalidation by time is stopped.
+    pub fn is_paused(&self) -> bool {
+        self.core.paused
     }
 
     /// How often a hit has asked its decision whether it still stands.
@@ -323,6 +364,8 @@ impl<T: Translator> Engine<T> {
             packets: flow.packets,
             bytes: flow.bytes,
             used_ms: flow.used_ms,
+            upcall: flow.cold.upcall,
+            tcp_flags: flow.tcp_flags,
         };
         self.core.megaflows.iter_mut().map(dump).collect()
     }
@@ -430,8 +473,12 @@ impl<T: Translator> Core<T> {
         };
         let cacheable = translation.cacheable;
         let mut flow = megaflow(&flow_key, translation, self.change as u32);
+        if self.exact_only {
+            flow.cold.mask.words[..heddle_flow::layout::PACKET_WORDS].fill(u64::MAX);
+        }
         hit(&mut flow, &mut self.executor, packet, key, depth);
         flow.credit();
+        flow.cold.upcall = flow.cold.credited;
         if cacheable && let Some((slot, generation)) = self.megaflows.insert(flow) {
             let megaflows = &self.megaflows;
             self.exact
@@ -515,6 +562,7 @@ fn megaflow(key: &FlowKey, translation: Translation, change: u32) -> Megaflow {
             drop: translation.drop,
             decision: translation.decision,
             credited: Usage::default(),
+            upcall: Usage::default(),
             subtable: 0,
         }),
     }

@@ -277,7 +277,7 @@ fn run<T: Translator>(
         if !context.busy.is_empty() {
             cached = 1;
         }
-        if context.now_ms >= revalidated + REVALIDATE_MS {
+        if context.now_ms >= revalidated + REVALIDATE_MS && !context.engine.is_paused() {
             cached = context.engine.revalidate(context.now_ms);
             revalidated = context.now_ms;
         }

@@ -220,6 +220,10 @@ impl Netdev for Dummy {
     fn open_tx_queue(&self) -> Result<Box<dyn TxQueue>, NetdevError> {
         Ok(Box::new(DummyTx { shared: Arc::clone(&self.shared), counters: self.shared.tx.open() }))
     }
+
+    fn far_side(&self) -> Option<DummyHandle> {
+        Some(self.handle())
+    }
 }
 
 struct DummyRx(Arc<Shared>);

@@ -162,6 +162,10 @@ pub trait Netdev: Send + Sync {
     /// # Errors
     /// If the system refuses another descriptor.
     fn open_tx_queue(&self) -> Result<Box<dyn TxQueue>, NetdevError>;
+    /// The far side of a dummy device, which operators and tests play.
+    fn far_side(&self) -> Option<DummyHandle> {
+        None
+    }
 }
 
 /// The receiving half of a device, owned by one poll thread.

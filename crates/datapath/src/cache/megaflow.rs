@@ -50,6 +50,8 @@ pub struct Cold {
     pub(crate) drop: Option<&'static str>,
     pub(crate) decision: Box<dyn Decision>,
     pub(crate) credited: Usage,
+    /// What the packet that it was made for counted: that one was decided by translation.
+    pub(crate) upcall: Usage,
     pub(crate) subtable: usize,
 }
 
@@ -127,13 +129,31 @@ pub struct MegaflowTable {
     order: Vec<usize>,
     seed: u64,
     limit: usize,
+    /// Packets of megaflows that are gone, but for those that they were made for.
+    gone_packets: u64,
 }
 
 impl MegaflowTable {
     /// A table of at most `limit` megaflows. `seed` keys its hashes against hostile choice of keys.
     pub fn new(limit: usize, seed: u64) -> Self {
         let (flows, free, subtables, order) = Default::default();
-        Self { flows, free, subtables, order, seed, limit }
+        Self { flows, free, subtables, order, seed, limit, gone_packets: 0 }
+    }
+
+    /// Sets the most megaflows; those above it stay until their time comes.
+    pub fn set_limit(&mut self, limit: usize) {
+        self.limit = limit;
+    }
+
+    /// The most megaflows.
+    pub fn limit(&self) -> usize {
+        self.limit
+    }
+
+    /// Packets that were decided by a megaflow.
+    pub fn hits(&self) -> u64 {
+        let live = self.flows.iter().filter(|flow| flow.live);
+        live.map(|flow| flow.packets - flow.cold.upcall.packets).sum::<u64>() + self.gone_packets
     }
 
     /// How many megaflows there are.
@@ -257,6 +277,7 @@ impl MegaflowTable {
         }
         flow.credit();
         flow.live = false;
+        self.gone_packets += flow.packets - flow.cold.upcall.packets;
         let subtable = &mut self.subtables[flow.cold.subtable];
         let hash = subtable.hash(self.seed, |word| flow.cold.key.words[word]);
         subtable.slots.remove(&hash);
