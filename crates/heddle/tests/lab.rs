@@ -109,7 +109,7 @@ fn stock_ovs_ofctl_reads_and_writes_flows_of_a_running_lab() {
     let trace =
         place.good(&["trace", "s1", "in_port=1,icmp,dl_src=00:00:00:00:00:01,dl_dst=00:00:00:00:00:02"]);
     assert!(trace.contains("bridge(\"s1\")") && trace.contains("forwarding to learned port"), "{trace}");
-    assert!(place.bad(&["trace", "s9", "in_port=1"]).contains("no such bridge"));
+    assert!(place.bad(&["trace", "s9", "in_port=1"]).contains("s9: unknown bridge"));
     let mut appctl = Command::new("ovs-appctl");
     appctl.arg("-t").arg(place.run_directory("flows").join("switch.ctl")).args(["fdb/show", "s1"]);
     let fdb = everything(&appctl.output().unwrap());

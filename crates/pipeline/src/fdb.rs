@@ -28,6 +28,19 @@ pub struct Entry {
     pub port: u32,
     /// When it was last seen as a source.
     pub used_ms: AtomicU64,
+    /// Whether an operator has said so: it neither ages nor moves.
+    pub is_static: bool,
+}
+
+/// What has happened to addresses so far.
+#[derive(Debug, Default)]
+pub struct FdbStats {
+    /// Learned.
+    pub learned: AtomicU64,
+    /// Forgotten because of their age.
+    pub expired: AtomicU64,
+    /// Seen on another port than before.
+    pub moved: AtomicU64,
 }
 
 /// The forwarding database of a bridge.
@@ -38,6 +51,8 @@ pub struct Fdb {
     next_expiry_ms: AtomicU64,
     aging_ms: AtomicU64,
     most: AtomicUsize,
+    /// What has happened to addresses so far.
+    pub stats: FdbStats,
 }
 
 impl Default for Fdb {
@@ -48,6 +63,7 @@ impl Default for Fdb {
             next_expiry_ms: AtomicU64::new(0),
             aging_ms: AtomicU64::new(AGING_MS),
             most: AtomicUsize::new(MAX_ENTRIES),
+            stats: FdbStats::default(),
         }
     }
 }
@@ -66,6 +82,11 @@ impl Fdb {
         }
         self.most
             .store(most.unwrap_or(MAX_ENTRIES).clamp(LEAST_ENTRIES, GREATEST_ENTRIES), Ordering::Relaxed);
+    }
+
+    /// The most addresses.
+    pub fn most(&self) -> usize {
+        self.most.load(Ordering::Relaxed)
     }
 
     /// The part that an address falls in.
@@ -87,7 +108,7 @@ impl Fdb {
     pub fn learn(&self, vlan: u16, mac: u64, port: u32, now_ms: u64) -> Option<(Arc<Entry>, bool)> {
         let mut entries = self.lock();
         if let Some(entry) = entries.get(&(vlan, mac))
-            && entry.port == port
+            && (entry.port == port || entry.is_static)
         {
             entry.used_ms.store(now_ms, Ordering::Relaxed);
             return Some((Arc::clone(entry), false));
@@ -95,10 +116,28 @@ impl Fdb {
         if entries.len() >= self.most.load(Ordering::Relaxed) && !entries.contains_key(&(vlan, mac)) {
             return None;
         }
-        let entry = Arc::new(Entry { vlan, mac, port, used_ms: AtomicU64::new(now_ms) });
-        entries.insert((vlan, mac), Arc::clone(&entry));
+        let used_ms = AtomicU64::new(now_ms);
+        let entry = Arc::new(Entry { vlan, mac, port, used_ms, is_static: false });
+        let counter = match entries.insert((vlan, mac), Arc::clone(&entry)) {
+            Some(_) => &self.stats.moved,
+            None => &self.stats.learned,
+        };
+        counter.fetch_add(1, Ordering::Relaxed);
         self.changed(vlan, mac);
         Some((entry, true))
+    }
+
+    /// Adds an address that neither ages nor moves; what was known of it before. `Err` when full.
+    #[allow(clippy::result_unit_err)]
+    pub fn add_static(&self, vlan: u16, mac: u64, port: u32, now_ms: u64) -> Result<Option<Arc<Entry>>, ()> {
+        let mut entries = self.lock();
+        if entries.len() >= self.most.load(Ordering::Relaxed) && !entries.contains_key(&(vlan, mac)) {
+            return Err(());
+        }
+        let used_ms = AtomicU64::new(now_ms);
+        let old = entries.insert((vlan, mac), Arc::new(Entry { vlan, mac, port, used_ms, is_static: true }));
+        self.changed(vlan, mac);
+        Ok(old)
     }
 
     /// The entry of an address.
@@ -113,14 +152,17 @@ impl Fdb {
         }
         // What is learned from now on is young for as long.
         let aging_ms = self.aging_ms.load(Ordering::Relaxed);
-        let mut next = now_ms.saturating_add(aging_ms);
+        let (mut next, mut expired) = (now_ms.saturating_add(aging_ms), 0);
         let any = self.forget(|entry| {
             let old_ms = entry.used_ms.load(Ordering::Relaxed).saturating_add(aging_ms);
             if old_ms > now_ms {
                 next = next.min(old_ms);
             }
-            old_ms <= now_ms
+            let old = old_ms <= now_ms && !entry.is_static;
+            expired += u64::from(old);
+            old
         });
+        self.stats.expired.fetch_add(expired, Ordering::Relaxed);
         self.next_expiry_ms.store(next, Ordering::Relaxed);
         any
     }

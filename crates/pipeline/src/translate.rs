@@ -22,6 +22,7 @@ use crate::decision::{Credit, Dependency, Kept, Visit};
 use crate::frozen::{Frozen, Punt, Step};
 use crate::group::connection_fields;
 use crate::table::{Attachment, Flow, Fragments, Port, Snapshot};
+use crate::trace::{Kind, Story};
 
 /// Bridges and resubmissions within each other.
 const MAX_DEPTH: u32 = 64;
@@ -71,15 +72,15 @@ pub struct Translation<'a> {
     halted: bool,
     dropped: Option<&'static str>,
     cacheable: bool,
-    explanation: Option<Vec<String>>,
+    story: Option<Story>,
 }
 
 /// What a run yields for those who want to know why.
 pub struct Explained {
     /// What the datapath gets.
     pub outcome: Outcome,
-    /// The walk, a line each.
-    pub lines: Vec<String>,
+    /// The walk.
+    pub story: Story,
     /// The key at the end.
     pub last: FlowKey,
 }
@@ -105,14 +106,48 @@ impl<'a> Translation<'a> {
         };
         let (place, state) = match begun {
             Ok(begun) => begun,
-            Err(why) => return Explained { outcome: nothing(why), lines: Vec::new(), last: *key },
+            Err(why) => return Explained { outcome: nothing(why), story: Story::default(), last: *key },
         };
         let mut this = Self::enter(network, key, &place, now_ms, effects);
-        this.explanation = explain.then(Vec::new);
+        this.story = explain.then(Story::default);
         match state {
             None => this.pipeline(),
             Some(state) => this.thaw(key.recirc_id(), state),
         }
+        this.finish()
+    }
+
+    /// Says what is decided on a packet with this key that comes to `place`.
+    pub fn explained_at(
+        network: &'a Network,
+        place: &Place,
+        key: &FlowKey,
+        now_ms: u64,
+        effects: bool,
+    ) -> Explained {
+        let mut this = Self::enter(network, key, place, now_ms, effects);
+        this.story = Some(Story::default());
+        this.pipeline();
+        this.finish()
+    }
+
+    /// Says what a controller's packet-out of these actions does with a packet of this key.
+    pub fn explained_packet_out(
+        network: &'a Network,
+        bridge: &Arc<Bridge>,
+        key: &FlowKey,
+        actions: &[Action],
+        now_ms: u64,
+        effects: bool,
+    ) -> Explained {
+        let place = Place { bridge: Arc::clone(bridge), port: key.in_port(), counters: Arc::default() };
+        let mut this = Self::enter(network, key, &place, now_ms, effects);
+        this.story = Some(Story::default());
+        let name = bridge.name.clone();
+        this.open(Kind::Bridge, || format!("bridge(\"{name}\")"));
+        this.apply(actions);
+        this.end_of_pipeline();
+        this.freeze_rest();
         this.finish()
     }
 
@@ -166,7 +201,7 @@ impl<'a> Translation<'a> {
             halted: false,
             dropped: None,
             cacheable: true,
-            explanation: None,
+            story: None,
         }
     }
 
@@ -184,30 +219,54 @@ impl<'a> Translation<'a> {
             decision: Box::new(self.kept),
             cacheable: self.cacheable,
         };
-        Explained { outcome, lines: self.explanation.unwrap_or_default(), last: self.key }
+        Explained { outcome, story: self.story.unwrap_or_default(), last: self.key }
     }
 
-    fn explain(&mut self, line: impl FnOnce() -> String) {
-        if let Some(lines) = &mut self.explanation {
-            lines.push(line());
+    fn explain(&mut self, kind: Kind, text: impl FnOnce() -> String) {
+        if let Some(story) = &mut self.story {
+            story.tell(kind, text());
+        }
+    }
+
+    /// Begins a part of the story; what follows belongs to it until [`Self::close_to`].
+    fn open(&mut self, kind: Kind, text: impl FnOnce() -> String) {
+        if let Some(story) = &mut self.story {
+            story.open(kind, text());
+        }
+    }
+
+    fn level(&self) -> usize {
+        self.story.as_ref().map_or(0, Story::level)
+    }
+
+    fn close_to(&mut self, level: usize) {
+        if let Some(story) = &mut self.story {
+            story.close_to(level);
         }
     }
 
     fn drop_because(&mut self, reason: &'static str) {
-        self.explain(|| format!("    drop: {reason}"));
+        let (kind, text) = crate::trace::drop_words(reason);
+        self.explain(kind, || text.to_owned());
         self.dropped.get_or_insert(reason);
     }
 
     fn fail(&mut self, reason: &'static str) {
-        self.explain(|| format!("    {reason}"));
+        self.explain(Kind::Error, || reason.to_owned());
         self.error.get_or_insert(reason);
     }
 
     /// Tables from 0, then the action set; keeps what a freeze leaves.
     fn pipeline(&mut self) {
         let name = self.stay.bridge.name.clone();
-        self.explain(|| format!("bridge(\"{name}\")\n{}", "-".repeat(name.len() + 10)));
+        self.open(Kind::Bridge, || format!("bridge(\"{name}\")"));
         self.depend();
+        // As Open vSwitch's, a megaflow is one of its Ethernet type, and where there is no tag, of packets without one: the
+        // text of datapath flows has no words for others.
+        self.look_at(Field::EthType);
+        if self.key.vlan_tci() == 0 {
+            self.look_at(Field::VlanTci);
+        }
         let is_out = |port: &Arc<Port>| port.link_down;
         if self.config_of(self.stay.in_port) & (port::config::DOWN | port::config::NO_RECV) != 0
             || self.stay.snapshot.ports.get(&self.stay.in_port).is_some_and(is_out)
@@ -215,7 +274,8 @@ impl<'a> Translation<'a> {
             return self.drop_because("port does not receive");
         }
         if self.stay.snapshot.standalone {
-            self.explain(|| " The bridge's controllers are gone: it forwards by itself\n    NORMAL".into());
+            self.explain(Kind::Detail, || "the bridge's controllers are gone: it forwards by itself".into());
+            self.explain(Kind::Action, || "NORMAL".into());
             return self.normal();
         }
         self.enter_table(0);
@@ -236,7 +296,11 @@ impl<'a> Translation<'a> {
     }
 
     fn thaw(&mut self, id: u32, state: Frozen) {
-        self.explain(|| format!("recirculation {id:#x}\n{}", "-".repeat(16)));
+        let name = self.stay.bridge.name.clone();
+        self.open(Kind::Bridge, || format!("bridge(\"{name}\")"));
+        self.open(Kind::Table, || "thaw".into());
+        self.explain(Kind::Action, || format!("Resuming from table {}, recirculation {id:#x}", state.table));
+        self.close_to(1);
         self.depend();
         self.stay.table = state.table;
         self.stay.action_set = state.action_set;
@@ -321,13 +385,15 @@ impl<'a> Translation<'a> {
         }
         self.look(&looked_at);
         self.stay.table = table;
+        let level = self.level();
         match found {
             Some(flow) => self.run_flow(&flow),
             None => {
-                self.explain(|| format!("{table:2}. No match."));
+                self.open(Kind::Table, || format!("{table:2}. No match."));
                 self.drop_because("no matching flow");
             }
         }
+        self.close_to(level);
     }
 
     /// Bits that were looked at count, where their values are the packet's own.
@@ -368,11 +434,10 @@ impl<'a> Translation<'a> {
         self.kept.credits.push(Credit::Flow(Arc::clone(&flow.stats)));
         self.stay.cookie = flow.cookie;
         self.stay.table_miss = flow.priority == 0 && flow.matching.is_any();
-        self.explain(|| {
-            let matching = heddle_openflow::text::print_match(&flow.matching);
-            let comma = if matching.is_empty() { "" } else { ", " };
-            format!("{:2}. {matching}{comma}priority {}", flow.table, flow.priority)
-        });
+        self.open(Kind::Table, || crate::trace::flow_words(flow));
+        if flow.instructions.is_empty() {
+            self.explain(Kind::Action, || "drop".into());
+        }
         self.instructions(&flow.instructions);
     }
 
@@ -380,6 +445,10 @@ impl<'a> Translation<'a> {
         for (index, instruction) in instructions.iter().enumerate() {
             if self.over() {
                 return;
+            }
+            if !matches!(instruction, Instruction::Apply(_)) {
+                let words = || heddle_openflow::text::print_instructions(std::slice::from_ref(instruction));
+                self.explain(Kind::Action, words);
             }
             match instruction {
                 Instruction::Apply(actions) => self.apply(actions),
@@ -403,7 +472,7 @@ impl<'a> Translation<'a> {
             if self.over() {
                 return;
             }
-            self.explain(|| format!("    {}", heddle_openflow::text::print_action(action)));
+            self.explain(Kind::Action, || heddle_openflow::text::print_action(action));
             self.act(action);
             if let Some(rest) = &mut self.frozen {
                 rest.push(Step::Actions(actions[index + 1..].to_vec()));
@@ -417,7 +486,10 @@ impl<'a> Translation<'a> {
         let mut set = std::mem::take(&mut self.stay.action_set);
         set.sort_by_key(set_order);
         if !set.is_empty() {
+            let level = self.level();
+            self.open(Kind::Table, || "--. Executing action set:".into());
             self.apply(&set);
+            self.close_to(level);
         }
     }
 
@@ -610,7 +682,7 @@ impl<'a> Translation<'a> {
             if self.over() {
                 return;
             }
-            self.explain(|| format!("    -> using bucket {index}"));
+            self.explain(Kind::Detail, || format!("using bucket {index}"));
             self.kept.credits.push(Credit::Flow(Arc::clone(&group.bucket_stats[index])));
             let mut set = Vec::new();
             write_actions(&mut set, &group.buckets[index].actions);
@@ -702,7 +774,9 @@ impl<'a> Translation<'a> {
             this.key.words[PIPELINE].fill(0);
             this.written.words[PIPELINE].fill(u64::MAX);
             this.key.set_in_port(this.stay.in_port);
+            let level = this.level();
             this.pipeline();
+            this.close_to(level);
         });
         self.stay = here;
     }
@@ -742,12 +816,12 @@ impl<'a> Translation<'a> {
         let known = (!multicast).then(|| self.find(vlan, destination)).flatten();
         match known {
             None => {
-                self.explain(|| "    -> address unknown, flooding".into());
+                self.explain(Kind::Detail, || "no learned MAC for destination, flooding".into());
                 self.flood(port::config::NO_FLOOD);
             }
             Some(port) if port == self.stay.in_port => self.drop_because("destination is where it came from"),
             Some(port) => {
-                self.explain(|| "    -> forwarding to learned port".into());
+                self.explain(Kind::Detail, || "forwarding to learned port".into());
                 self.output_to(port);
             }
         }

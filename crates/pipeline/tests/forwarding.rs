@@ -4,6 +4,7 @@
 
 mod common;
 
+use heddle_pipeline::trace::{NetworkNames, Question, trace};
 use std::sync::atomic::Ordering;
 
 use common::{World, udp};
@@ -73,9 +74,12 @@ fn a_label_is_pushed_and_popped_and_what_is_under_it_is_read_anew() {
     assert_eq!(labelled[12..18], [0x88, 0x47, 0, 0x04, 0xd1, 64]);
     world.send("s1-eth3", &labelled);
     assert_eq!(world.sent("s1-eth1"), [frame]);
-    assert!(
-        heddle_pipeline::trace::trace(&world.network, &heddle_flow::FlowKey::default(), 0).contains("drop")
-    );
+    let names = NetworkNames { network: &world.network, ports: &[], by_name: false };
+    let mut key = heddle_flow::FlowKey::default();
+    key.set_in_port(9);
+    let question = Question { key, bridge: &bridge, actions: None, effects: false };
+    let text = trace(&world.network, &question, 0, &names).text;
+    assert!(text.ends_with("    drop\n\nFinal flow: unchanged\nMegaflow: recirc_id=0,eth,in_port=9,vlan_tci=0x0000,dl_type=0x0000\nDatapath actions: drop\n"), "{text}");
 }
 
 #[test]

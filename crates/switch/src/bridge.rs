@@ -352,43 +352,17 @@ impl ManagedBridge {
     /// # Errors
     /// A sentence about what is wrong with the packet.
     pub fn trace(&self, packet: &str) -> Result<String, String> {
-        let matching = heddle_openflow::text::parse_match(packet).map_err(|error| error.to_string())?;
-        let mut key = *matching.key();
-        let number = key.in_port();
-        let Some(datapath_port) = self.datapath_port(number) else {
-            let name = &self.bridge.name;
-            return Err(format!("bridge {name} has no port {number} with a device; name one with in_port="));
-        };
-        key.set_in_port(datapath_port);
-        Ok(heddle_pipeline::trace::trace(&self.network, &key, self.clock.now_ms()))
+        crate::unixctl::explain(self, packet)
     }
 
-    /// The cached decisions about packets that came in by this bridge's devices, a line each.
-    pub fn dump_megaflows(&self) -> String {
-        let ports: BTreeMap<u32, String> = self
-            .devices()
-            .values()
-            .map(|device| (device.datapath_port, device.netdev.name().to_owned()))
-            .collect();
-        let now_ms = self.clock.now_ms();
-        let flows = self.datapath.ask(|context| context.engine.dump_flows()).unwrap_or_default();
-        let mut text = String::new();
-        for flow in flows {
-            let Some(name) = ports.get(&flow.key.in_port()) else { continue };
-            let mut mask = flow.mask;
-            mask.words[heddle_flow::layout::PORT] = 0;
-            let matching = heddle_openflow::text::print_match(&Match::new(&flow.key, &mask));
-            let comma = if matching.is_empty() { "" } else { "," };
-            let idle = now_ms.saturating_sub(flow.used_ms) as f64 / 1000.0;
-            text.push_str(&format!(
-                "recirc_id({:#x}),in_port({name}){comma}{matching}, packets:{}, bytes:{}, used:{idle:.3}s, actions:{}\n",
-                flow.key.recirc_id(),
-                flow.packets,
-                flow.bytes,
-                heddle_pipeline::trace::print_actions(&flow.actions)
-            ));
-        }
-        text
+    /// The network that its packets are translated through.
+    pub(crate) fn network(&self) -> &Arc<Network> {
+        &self.network
+    }
+
+    /// The datapath that forwards for it.
+    pub(crate) fn datapath(&self) -> &Datapath<Pipeline> {
+        &self.datapath
     }
 
     /// Returns once no packet is under way by what was published before.

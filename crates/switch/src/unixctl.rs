@@ -1,88 +1,99 @@
-//! Commands of operators on bridges.
+//! Commands of operators on bridges: names, words and text are those of Open vSwitch, whose users, scripts and tests read
+//! them.
+//!
+//! A file each for what they are about, each with its table. What they work on is the bridges that are served; all of them
+//! share one datapath, one clock and one network.
 
-use std::fmt::Write as _;
+mod bridge;
+mod datapath;
+mod datapath_flows;
+mod dummy;
+mod fdb;
+mod time;
+mod trace;
+mod upcall;
+
 use std::sync::{Arc, Mutex, PoisonError};
 
-use heddle_daemon::unixctl::{Command, Commands, Outcome, Run};
+use heddle_daemon::unixctl::Commands;
+use heddle_netdev::Netdev;
+use heddle_pipeline::trace::NetworkNames;
 
 use crate::bridge::ManagedBridge;
 use crate::server::Bridges;
 
+pub(crate) use trace::explain;
+
 /// What the commands work on.
 type Known = Mutex<Vec<Arc<ManagedBridge>>>;
 
-const COMMANDS: &[Command<Known>] = &[
-    Command { name: "coverage/show", usage: "", words: 0..=0, run: Run::Now(drops) },
-    Command { name: "dpif/dump-flows", usage: "bridge", words: 1..=1, run: Run::Now(dump_flows) },
-    Command { name: "fdb/flush", usage: "[bridge]", words: 0..=1, run: Run::Now(fdb_flush) },
-    Command { name: "fdb/show", usage: "bridge", words: 1..=1, run: Run::Now(fdb_show) },
-    Command { name: "ofproto/list", usage: "", words: 0..=0, run: Run::Now(list_bridges) },
-    Command { name: "ofproto/trace", usage: "bridge flow", words: 2..=2, run: Run::Now(trace) },
-];
-
 /// Adds the commands.
 pub fn add_to(commands: &mut Commands, bridges: &Bridges) {
-    commands.add_table(bridges, COMMANDS);
+    for table in [
+        bridge::COMMANDS,
+        datapath::COMMANDS,
+        datapath_flows::COMMANDS,
+        dummy::COMMANDS,
+        fdb::COMMANDS,
+        time::COMMANDS,
+        trace::COMMANDS,
+        upcall::COMMANDS,
+    ] {
+        commands.add_table(bridges, table);
+    }
 }
 
+/// The bridges, by name.
 fn known(bridges: &Known) -> Vec<Arc<ManagedBridge>> {
-    bridges.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    let mut bridges = bridges.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    bridges.sort_by(|a, b| a.bridge.name.cmp(&b.bridge.name));
+    bridges
 }
 
 fn find(bridges: &Known, name: &str) -> Result<Arc<ManagedBridge>, String> {
+    let mut bridges = known(bridges).into_iter();
+    bridges.find(|bridge| bridge.bridge.name == name).ok_or_else(|| "no such bridge".to_owned())
+}
+
+/// Any bridge, for what all of them share.
+fn any(bridges: &Known) -> Result<Arc<ManagedBridge>, String> {
     known(bridges)
         .into_iter()
-        .find(|bridge| bridge.bridge.name == name)
-        .ok_or_else(|| "no such bridge\n".to_owned())
+        .next()
+        .ok_or_else(|| "there is no datapath, because there is no bridge".to_owned())
 }
 
-fn list_bridges(bridges: &Known, _: &[String]) -> Outcome {
-    let bridges = known(bridges);
-    let mut names: Vec<&str> = bridges.iter().map(|bridge| bridge.bridge.name.as_str()).collect();
-    names.sort_unstable();
-    Ok(names.iter().map(|name| format!("{name}\n")).collect())
-}
-
-fn trace(bridges: &Known, words: &[String]) -> Outcome {
-    find(bridges, &words[0])?.trace(&words[1]).map_err(|error| format!("{error}\n"))
-}
-
-fn fdb_show(bridges: &Known, words: &[String]) -> Outcome {
-    let bridge = find(bridges, &words[0])?;
-    bridge.flush();
-    let now_ms = bridge.clock.now_ms();
-    let mut text = String::from(" port  VLAN  MAC                Age\n");
-    for entry in bridge.bridge.fdb.entries() {
-        let [_, _, a, b, c, d, e, f] = entry.mac.to_be_bytes();
-        let age = now_ms.saturating_sub(entry.used_ms.load(std::sync::atomic::Ordering::Relaxed)) / 1000;
-        let _ = writeln!(
-            text,
-            "{:>5}  {:>4}  {a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{f:02x}  {age:>3}",
-            entry.port, entry.vlan
-        );
+/// The devices of all bridges, by datapath port.
+fn devices(bridges: &[Arc<ManagedBridge>]) -> Vec<(u32, Arc<dyn Netdev>)> {
+    let mut all: Vec<(u32, Arc<dyn Netdev>)> = Vec::new();
+    for bridge in bridges {
+        let devices = bridge.devices();
+        all.extend(devices.values().map(|device| (device.datapath_port, Arc::clone(&device.netdev))));
     }
-    Ok(text)
+    all.sort_by_key(|(port, _)| *port);
+    all
 }
 
-fn fdb_flush(bridges: &Known, words: &[String]) -> Outcome {
-    let chosen = match words {
-        [] => known(bridges),
-        [name, ..] => vec![find(bridges, name)?],
-    };
-    for bridge in chosen {
-        if bridge.bridge.fdb.forget(|_| true) {
-            bridge.bridge.touch();
-        }
-    }
-    Ok("table successfully flushed\n".into())
+/// The names of datapath ports.
+fn port_names(bridges: &[Arc<ManagedBridge>]) -> Vec<(u32, String)> {
+    devices(bridges).into_iter().map(|(port, netdev)| (port, netdev.name().to_owned())).collect()
 }
 
-fn dump_flows(bridges: &Known, words: &[String]) -> Outcome {
-    Ok(find(bridges, &words[0])?.dump_megaflows())
+/// The type and name of the datapath. Dummies and devices of the kernel are forwarded by the same one; it is called by
+/// what is in it.
+fn datapath_name(bridges: &[Arc<ManagedBridge>]) -> &'static str {
+    let dummies = devices(bridges).iter().any(|(_, netdev)| netdev.kind().starts_with("dummy"));
+    if dummies { "dummy@ovs-dummy" } else { "netdev@ovs-netdev" }
 }
 
-fn drops(bridges: &Known, _: &[String]) -> Outcome {
-    let Some(bridge) = known(bridges).into_iter().next() else { return Ok(String::new()) };
-    let drops = bridge.drops();
-    Ok(drops.iter().map(|(reason, packets)| format!("{packets:>12} dropped: {reason}\n")).collect())
+/// Whether a word names the datapath, with its type or without.
+fn names_datapath(word: &str, bridges: &[Arc<ManagedBridge>]) -> bool {
+    let name = datapath_name(bridges);
+    let short = name.split_once('@').map_or(name, |(_, short)| short);
+    word == name || word == short || word == short.trim_start_matches("ovs-")
+}
+
+/// How ports and packets for controllers are written.
+fn names<'a>(bridge: &'a ManagedBridge, ports: &'a [(u32, String)], by_name: bool) -> NetworkNames<'a> {
+    NetworkNames { network: bridge.network(), ports, by_name }
 }

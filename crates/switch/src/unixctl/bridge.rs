@@ -1,0 +1,88 @@
+//! `ofproto/list`, `bridge/*`: the bridges and their flows.
+
+use std::fmt::Write as _;
+use std::sync::atomic::Ordering;
+
+use heddle_daemon::unixctl::{Command, Outcome, Run};
+use heddle_openflow::text::{print_instructions, print_match};
+use heddle_pipeline::Flow;
+
+use super::{Known, find, known};
+
+/// Priority of a flow that names none.
+const DEFAULT_PRIORITY: u16 = 0x8000;
+
+pub(super) const COMMANDS: &[Command<Known>] = &[
+    Command {
+        name: "bridge/dump-flows",
+        usage: "[--offload-stats] bridge",
+        words: 1..=2,
+        run: Run::Now(dump_flows),
+    },
+    Command { name: "ofproto/list", usage: "", words: 0..=0, run: Run::Now(list) },
+];
+
+fn list(bridges: &Known, _: &[String]) -> Outcome {
+    Ok(known(bridges).iter().map(|bridge| format!("{}\n", bridge.bridge.name)).collect())
+}
+
+/// Every flow, the hidden ones too: what becomes of packets that no flow takes stands in a table of its own, as Open
+/// vSwitch has it.
+fn dump_flows(bridges: &Known, words: &[String]) -> Outcome {
+    let (offloads, name) = match words {
+        [option, name] if option == "--offload-stats" => (true, name),
+        [name] => (false, name),
+        _ => return Err("the words are [--offload-stats] bridge".into()),
+    };
+    let bridge = find(bridges, name)?;
+    bridge.flush();
+    let now_ms = bridge.clock.now_ms();
+    let offloaded = if offloads { "n_offload_packets=0, n_offload_bytes=0, " } else { "" };
+    let mut text = String::new();
+    for flow in bridge.bridge.snapshot().flows() {
+        let _ = writeln!(text, "{}", print_flow(&flow, now_ms, offloaded));
+    }
+    let missed: u64 = bridge
+        .bridge
+        .tables
+        .iter()
+        .map(|table| {
+            table.lookups.load(Ordering::Relaxed).saturating_sub(table.matched.load(Ordering::Relaxed))
+        })
+        .sum();
+    for (packets, flow) in [
+        (0, "priority=2,recirc_id=0,actions=drop"),
+        (0, "priority=0,reg0=0x1,actions=controller(reason=)"),
+        (missed, "priority=0,reg0=0x2,actions=drop"),
+        (0, "priority=0,reg0=0x3,actions=drop"),
+    ] {
+        let age = now_ms / 1000;
+        let _ = writeln!(
+            text,
+            "table_id=254, duration={age}s, n_packets={packets}, n_bytes=0, {offloaded}{flow}"
+        );
+    }
+    Ok(text)
+}
+
+fn print_flow(flow: &Flow, now_ms: u64, offloaded: &str) -> String {
+    let mut text = String::new();
+    if flow.cookie != 0 {
+        let _ = write!(text, "cookie={:#x}, ", flow.cookie);
+    }
+    if flow.table != 0 {
+        let _ = write!(text, "table_id={}, ", flow.table);
+    }
+    let _ = write!(
+        text,
+        "duration={}s, n_packets={}, n_bytes={}, {offloaded}",
+        now_ms.saturating_sub(flow.created_ms) / 1000,
+        flow.stats.packets.load(Ordering::Relaxed),
+        flow.stats.bytes.load(Ordering::Relaxed)
+    );
+    let priority = (flow.priority != DEFAULT_PRIORITY).then(|| format!("priority={}", flow.priority));
+    let matching = Some(print_match(&flow.matching)).filter(|matching| !matching.is_empty());
+    let words: Vec<String> = priority.into_iter().chain(matching).collect();
+    let _ = write!(text, "{},actions={}", words.join(","), print_instructions(&flow.instructions));
+    text
+}
