@@ -4,6 +4,7 @@
 //! changed columns. Ephemeral columns are not recorded. `_date` is the time in milliseconds since 1970, `_comment` what
 //! the client said. With `_is_diff`, columns of rows that were there hold differences, as Open vSwitch writes since 2.15.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -54,13 +55,17 @@ impl Database {
     fn row_record(&self, change: &Change) -> Option<Value> {
         let schema = &self.schema.tables()[change.table];
         let Some(new) = &change.new else { return Some(Value::Null) };
-        let fresh = change.old.is_none().then(|| self.tables[change.table].fresh_row(change.uuid));
-        let old = change.old.as_deref().or(fresh.as_ref())?;
+        let fresh = self.tables[change.table].fresh_row(change.uuid);
+        let old = change.old.as_deref().unwrap_or(&fresh);
         let mut columns = Map::new();
         for (column, definition) in schema.own_columns().filter(|(_, definition)| definition.persistent) {
             if !old.same(new, column) {
-                let diff = old.datum(column).diff(new.datum(column), &definition.kind);
-                columns.insert(definition.name.clone(), diff.to_json(&definition.kind));
+                // A default is replaced and not added to, which matters where a column must have a value.
+                let mut written = Cow::Borrowed(new.datum(column));
+                if !fresh.same(old, column) {
+                    written = Cow::Owned(old.datum(column).diff(&written, &definition.kind));
+                }
+                columns.insert(definition.name.clone(), written.to_json(&definition.kind));
             }
         }
         // A new row is recorded even if all of its columns have their defaults.
@@ -142,8 +147,8 @@ impl Database {
             return Err(Error::syntax(json, "object expected"));
         };
         let old = rows.rows.get(&uuid);
-        let diff = diff && old.is_some();
-        let mut row = old.map_or_else(|| rows.fresh_row(uuid), |row| Row::clone(row));
+        let fresh = rows.fresh_row(uuid);
+        let mut row = old.map_or_else(|| fresh.clone(), |row| Row::clone(row));
         for (name, value) in members {
             let Some(column) = schema.column_index(name) else {
                 if converting {
@@ -156,7 +161,7 @@ impl Database {
             if !definition.persistent {
                 continue;
             }
-            if diff {
+            if diff && !fresh.same(&row, column) {
                 let difference = Datum::from_json_of_any_size(&definition.kind, value, None)?;
                 row.datum_mut(column).apply_diff(&difference, &definition.kind)?;
             } else {
