@@ -98,8 +98,10 @@ pub struct Arguments {
     detach: bool,
     monitor: bool,
     chdir: bool,
-    overwrite_pidfile: bool,
-    pidfile: Option<String>,
+    /// A pid file is taken over from whoever holds it.
+    pub overwrite_pidfile: bool,
+    /// The pid file, where there is to be one: its name, empty for the usual one.
+    pub pidfile: Option<String>,
     log_file: Option<String>,
     /// Levels and patterns of the log, in order.
     verbose: Vec<String>,

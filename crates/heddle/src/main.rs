@@ -93,6 +93,8 @@ enum Verb {
     OvsdbServer(clients::Words),
     /// Make and read database files, as `ovsdb-tool` does.
     OvsdbTool(clients::Words),
+    /// Run a server's virtual switch: the switch and its database, in one process.
+    Switchd(clients::Words),
     /// Run the switch of an Open_vSwitch database, as `ovs-vswitchd` does.
     Vswitchd(clients::Words),
     /// Print completions for a shell.
@@ -162,7 +164,7 @@ fn run(verb: Verb) -> Result<ExitCode> {
         | Verb::OvsdbTool(_) => {
             anyhow::bail!("clients are run by their own parser")
         }
-        Verb::Vswitchd(_) => anyhow::bail!("daemons are run by their own parser"),
+        Verb::Switchd(_) | Verb::Vswitchd(_) => anyhow::bail!("daemons are run by their own parser"),
         Verb::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "heddle", &mut std::io::stdout());
         }

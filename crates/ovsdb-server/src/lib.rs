@@ -8,6 +8,7 @@
 mod client;
 mod commands;
 mod config_file;
+mod embedded;
 mod program;
 mod remotes;
 mod status;
@@ -27,6 +28,7 @@ use heddle_ovsdb::storage::Storage;
 use heddle_ovsdb::types::Uuid;
 use tokio::sync::Notify;
 
+pub use embedded::{Embedded, Served};
 pub use program::{run, version};
 pub use remotes::RemoteOptions;
 

@@ -15,7 +15,7 @@ use crate::commands::{self, Operated};
 use crate::store::Remembered;
 use crate::{RemoteOptions, Server, config_file, database_directory};
 
-const NAME: &str = "ovsdb-server";
+pub(crate) const NAME: &str = "ovsdb-server";
 
 const OPTIONS: &[Opt] = &[
     opt("remote", ' ', Takes::Value),
@@ -208,7 +208,7 @@ const FAREWELL: Duration = Duration::from_millis(200);
 
 impl Server {
     /// Closes remotes, after replies that wait for the disk had time to be sent.
-    async fn settle(&self) {
+    pub(crate) async fn settle(&self) {
         let busy = || crate::lock(&self.0.service).is_syncing();
         if busy() {
             let _ = tokio::time::timeout(FAREWELL, async {
