@@ -65,7 +65,7 @@ pub fn run(words: &[String], out: &mut dyn Write) -> Result<u8, Fatal> {
                 return Ok(0);
             }
             "version" => {
-                writeln!(out, "ovs-appctl (Heddle) {}", env!("CARGO_PKG_VERSION"))?;
+                out.write_all(crate::version("ovs-appctl").as_bytes())?;
                 return Ok(0);
             }
             "option" => {

@@ -25,6 +25,19 @@ pub mod vsctl;
 
 pub use fatal::Fatal;
 
+/// The release of Open vSwitch whose interfaces are offered. Clients and scripts read it from `--version`, from the
+/// `version` command and from the `ovs_version` column.
+pub const OVS_VERSION: &str = "4.0.0";
+
+/// The version of the database schema, as `ovs-vsctl --version` says it.
+pub const SCHEMA_VERSION: &str = "8.8.0";
+
+/// What a program of this name says of its version: scripts of Open vSwitch's users look for its name and number first.
+#[must_use]
+pub fn version(program: &str) -> String {
+    format!("{program} (Open vSwitch) {OVS_VERSION}\nHeddle {}\n", env!("CARGO_PKG_VERSION"))
+}
+
 /// A client's entry: its words without the program's name, and where its output goes.
 pub type Client = fn(&[String], &mut dyn std::io::Write) -> Result<u8, Fatal>;
 

@@ -266,10 +266,7 @@ fn take_options(given: &[Given], out: &mut dyn Write) -> Result<Option<Settings>
                 let text = match given.name.as_str() {
                     "help" => help(),
                     "option" => options::print(TABLES),
-                    _ => format!(
-                        "ovs-ofctl (Heddle) {}\nOpenFlow versions 0x1, 0x4\n",
-                        env!("CARGO_PKG_VERSION")
-                    ),
+                    _ => crate::version("ovs-ofctl") + "OpenFlow versions 0x1, 0x4\n",
                 };
                 write!(out, "{text}")?;
                 return Ok(None);

@@ -309,7 +309,7 @@ fn take_options(given: &[Given], out: &mut dyn Write) -> Result<Option<Settings>
                 return Ok(None);
             }
             "version" => {
-                writeln!(out, "ovsdb-client (Heddle) {}", env!("CARGO_PKG_VERSION"))?;
+                out.write_all(crate::version("ovsdb-client").as_bytes())?;
                 return Ok(None);
             }
             _ => {

@@ -132,7 +132,7 @@ pub fn run(words: &[String], out: &mut dyn Write) -> Result<u8, Fatal> {
                     "help" => help(),
                     "commands" => print_commands(),
                     "options" => options::print(TABLES),
-                    _ => format!("ovs-vsctl (Heddle) {}\n", env!("CARGO_PKG_VERSION")),
+                    _ => crate::version("ovs-vsctl") + "DB Schema " + crate::SCHEMA_VERSION + "\n",
                 };
                 write!(out, "{text}")?;
                 return Ok(0);

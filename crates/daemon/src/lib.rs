@@ -13,12 +13,4 @@ pub mod stream;
 mod sys;
 pub mod unixctl;
 
-/// The release of Open vSwitch whose interfaces are offered; clients and scripts read it from `--version`, from the
-/// `version` command and from the `ovs_version` column.
-pub const OVS_VERSION: &str = "4.0.0";
-
-/// What a daemon of this name says of its version.
-#[must_use]
-pub fn version(program: &str) -> String {
-    format!("{program} (Open vSwitch) {OVS_VERSION}\nHeddle {}\n", env!("CARGO_PKG_VERSION"))
-}
+pub use heddle_clients::{OVS_VERSION, version};

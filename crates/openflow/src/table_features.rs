@@ -51,7 +51,7 @@ impl TableFeatures {
         }
         Self {
             table_id,
-            name: format!("table{table_id}"),
+            name: String::new(),
             metadata: (u64::MAX, u64::MAX),
             config: 0,
             max_entries,

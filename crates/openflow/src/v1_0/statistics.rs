@@ -186,7 +186,7 @@ fn encode_table(table: &TableStats) -> Vec<u8> {
     let mut out = Vec::new();
     out.u8(table.table_id);
     out.zeros(3);
-    out.name(&format!("table{}", table.table_id), 32);
+    out.name("", 32);
     out.u32(WILDCARDS);
     out.u32(MAX_FLOWS);
     out.u32(table.active);
