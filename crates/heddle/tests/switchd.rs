@@ -131,7 +131,9 @@ fn drive(place: &Place) {
     let flows = place.good("ovs-ofctl --no-stats --names dump-flows br0");
     assert!(flows.contains("priority=9,in_port=p1 actions=output:p2"), "{flows}");
     place.good("ovs-appctl netdev-dummy/receive p1 in_port(1),eth(src=50:54:00:00:00:05,dst=50:54:00:00:00:07),eth_type(0x0800),ipv4(src=192.168.0.1,dst=192.168.0.2,proto=1,tos=0,ttl=64,frag=no),icmp(type=8,code=0)");
-    until("the packet is counted", || place.good("ovs-ofctl dump-flows br0 in_port=7").contains("n_packets=1,"));
+    until("the packet is counted", || {
+        place.good("ovs-ofctl dump-flows br0 in_port=7").contains("n_packets=1,")
+    });
     let trace = place.good("ovs-appctl ofproto/trace br0 in_port=7,ip");
     assert!(trace.contains("Datapath actions: "), "{trace}");
     assert!(place.good("ovs-appctl fdb/show br0").starts_with(" Port  VLAN  MAC                Age\n"));

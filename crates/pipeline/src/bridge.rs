@@ -229,7 +229,23 @@ impl Network {
 
     /// A datapath port number that was not used before.
     pub fn allocate_port(&self) -> u32 {
-        self.next_port.fetch_add(1, Ordering::Relaxed) + 1
+        loop {
+            let number = self.next_port.fetch_add(1, Ordering::Relaxed) + 1;
+            if self.place(number).is_none() {
+                return number;
+            }
+        }
+    }
+
+    /// A datapath port number that a test can foretell, as Open vSwitch chooses it for dummies: the first number in the
+    /// name, from 100 on for bridges (`br0` is 100), or else the least that is free. It may have been another port's.
+    pub fn allocate_dummy_port(&self, name: &str) -> u32 {
+        let base = if name.starts_with("br") { 100 } else { 0 };
+        let digits = name.trim_start_matches(|letter: char| !letter.is_ascii_digit());
+        let end = digits.find(|letter: char| !letter.is_ascii_digit()).unwrap_or(digits.len());
+        let named = digits[..end].parse::<u16>().ok().map(|number| base + u32::from(number));
+        let is_free = |number: &u32| *number != 0 && self.place(*number).is_none();
+        named.filter(is_free).or_else(|| (1..).find(is_free)).unwrap_or_else(|| self.allocate_port())
     }
 
     /// Says where a datapath port is attached.

@@ -250,7 +250,11 @@ impl Switch {
         netdev: Arc<dyn Netdev>,
         counters: &Arc<heddle_pipeline::table::PortCounters>,
     ) -> Result<Attachment, SwitchError> {
-        let datapath_port = self.network.allocate_port();
+        let datapath_port = if netdev.kind() == "dummy" {
+            self.network.allocate_dummy_port(netdev.name())
+        } else {
+            self.network.allocate_port()
+        };
         let place =
             Place { bridge: Arc::clone(&bridge.bridge), port: number, counters: Arc::clone(counters) };
         self.network.attach(datapath_port, place);
@@ -267,7 +271,13 @@ impl Switch {
         if let Some(device) = bridge.devices().remove(&number) {
             self.network.detach(device.datapath_port);
             self.dummies.remove(device.netdev.name());
-            self.datapath.ask(move |context| context.remove_port(device.datapath_port));
+            self.datapath.ask(move |context| {
+                context.remove_port(device.datapath_port);
+                if device.netdev.kind() == "dummy" {
+                    // Its number may be the next dummy's.
+                    context.engine.purge();
+                }
+            });
         }
         bridge.remove_port(number);
     }

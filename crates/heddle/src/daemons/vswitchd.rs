@@ -18,6 +18,7 @@ pub const OPTIONS: &[Opt] = &[
     opt("mlockall", ' ', Takes::Nothing),
     opt("dpdk", ' ', Takes::Nothing),
     opt("hw-rawio-access", ' ', Takes::Nothing),
+    opt("dummy-numa", ' ', Takes::Value),
 ];
 
 /// Counters that scripts read, whether they count or not.
@@ -84,7 +85,7 @@ pub fn run(words: &[String]) -> Result<(), Stop> {
         let vswitchd = Vswitchd::new(switch, &run_directory(), options);
         let (commands, exits) = commands(&vswitchd, PROGRAM.name);
         let control = open(socket, commands).await?;
-        log::info!(target: "bridge", "{}", heddle_daemon::version(PROGRAM.name).lines().next().unwrap_or_default());
+        log::info!(target: "vswitchd", "{}", heddle_daemon::version(PROGRAM.name).lines().next().unwrap_or_default());
         let ended = async {
             let _ = terminated().await;
         };
