@@ -357,7 +357,9 @@ impl<T: Translator> Engine<T> {
 
     /// Every cached decision.
     pub fn dump_flows(&mut self) -> Vec<FlowDump> {
-        let dump = |(_, flow): (u32, &mut Megaflow)| FlowDump {
+        let mut flows: Vec<&mut Megaflow> = self.core.megaflows.iter_mut().map(|(_, flow)| flow).collect();
+        flows.sort_by_key(|flow| flow.cold.serial);
+        let dump = |flow: &mut Megaflow| FlowDump {
             key: flow.cold.key,
             mask: flow.cold.mask,
             actions: flow.cold.actions.to_vec(),
@@ -367,7 +369,7 @@ impl<T: Translator> Engine<T> {
             upcall: flow.cold.upcall,
             tcp_flags: flow.tcp_flags,
         };
-        self.core.megaflows.iter_mut().map(dump).collect()
+        flows.into_iter().map(dump).collect()
     }
 }
 
@@ -564,6 +566,7 @@ fn megaflow(key: &FlowKey, translation: Translation, change: u32) -> Megaflow {
             credited: Usage::default(),
             upcall: Usage::default(),
             subtable: 0,
+            serial: 0,
         }),
     }
 }

@@ -217,7 +217,7 @@ pub fn trace(network: &Network, question: &Question<'_>, now_ms: u64, names: &Ne
         let unchanged = last == key;
         let last_words = if unchanged { "unchanged".to_owned() } else { print_flow(&last) };
         let _ = writeln!(out, "\nFinal flow: {last_words}");
-        let _ = writeln!(out, "Megaflow: {}", print_megaflow(&key, &outcome.mask));
+        let _ = writeln!(out, "Megaflow: {}", print_megaflow(&key, &explained.looked_at));
         let _ = write!(out, "Datapath actions: {}", print_actions(&outcome.actions, key.eth_type(), names));
         let (recirculation, pop) = (recirculation(&outcome.actions), popped(&outcome.actions));
         first.get_or_insert(outcome.actions);

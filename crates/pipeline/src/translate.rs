@@ -72,6 +72,8 @@ pub struct Translation<'a> {
     halted: bool,
     dropped: Option<&'static str>,
     cacheable: bool,
+    /// Whether the packet came without a tag.
+    untagged: Option<bool>,
     story: Option<Story>,
 }
 
@@ -81,6 +83,8 @@ pub struct Explained {
     pub outcome: Outcome,
     /// The walk.
     pub story: Story,
+    /// What was looked at to decide; what it is cached for also tells tagged packets from others.
+    pub looked_at: FlowMask,
     /// The key at the end.
     pub last: FlowKey,
 }
@@ -106,7 +110,10 @@ impl<'a> Translation<'a> {
         };
         let (place, state) = match begun {
             Ok(begun) => begun,
-            Err(why) => return Explained { outcome: nothing(why), story: Story::default(), last: *key },
+            Err(why) => {
+                let (story, looked_at) = Default::default();
+                return Explained { outcome: nothing(why), story, looked_at, last: *key };
+            }
         };
         let mut this = Self::enter(network, key, &place, now_ms, effects);
         this.story = explain.then(Story::default);
@@ -201,6 +208,7 @@ impl<'a> Translation<'a> {
             halted: false,
             dropped: None,
             cacheable: true,
+            untagged: None,
             story: None,
         }
     }
@@ -212,6 +220,10 @@ impl<'a> Translation<'a> {
         } else if !self.actions.is_empty() {
             self.dropped = None;
         }
+        let looked_at = self.mask;
+        if self.untagged == Some(true) {
+            self.mask.add(Field::VlanTci);
+        }
         let outcome = Outcome {
             drop: if self.actions.is_empty() { self.dropped.or(Some("dropped by flow")) } else { None },
             actions: self.actions,
@@ -219,7 +231,7 @@ impl<'a> Translation<'a> {
             decision: Box::new(self.kept),
             cacheable: self.cacheable,
         };
-        Explained { outcome, story: self.story.unwrap_or_default(), last: self.key }
+        Explained { outcome, story: self.story.unwrap_or_default(), looked_at, last: self.key }
     }
 
     fn explain(&mut self, kind: Kind, text: impl FnOnce() -> String) {
@@ -264,9 +276,7 @@ impl<'a> Translation<'a> {
         // As Open vSwitch's, a megaflow is one of its Ethernet type, and where there is no tag, of packets without one: the
         // text of datapath flows has no words for others.
         self.look_at(Field::EthType);
-        if self.key.vlan_tci() == 0 {
-            self.look_at(Field::VlanTci);
-        }
+        self.untagged.get_or_insert(self.key.vlan_tci() == 0);
         let is_out = |port: &Arc<Port>| port.link_down;
         if self.config_of(self.stay.in_port) & (port::config::DOWN | port::config::NO_RECV) != 0
             || self.stay.snapshot.ports.get(&self.stay.in_port).is_some_and(is_out)
@@ -278,7 +288,7 @@ impl<'a> Translation<'a> {
             self.explain(Kind::Action, || "NORMAL".into());
             return self.normal();
         }
-        self.enter_table(0);
+        self.enter_table(0, self.stay.in_port);
         self.end_of_pipeline();
         self.freeze_rest();
     }
@@ -350,8 +360,9 @@ impl<'a> Translation<'a> {
         self.stay.snapshot.ports.get(&number).map_or(0, |port| port.config)
     }
 
-    /// Looks a table up, and runs what it says.
-    fn enter_table(&mut self, table: u8) {
+    /// Looks a table up for a packet that is in by `in_port`, and runs what it says. The flow's actions find the port that
+    /// the packet is really in by, so that flooding and `IN_PORT` do what they say.
+    fn enter_table(&mut self, table: u8, in_port: u32) {
         if self.over() {
             return;
         }
@@ -361,14 +372,24 @@ impl<'a> Translation<'a> {
         }
         self.depend();
         let snapshot = Arc::clone(&self.stay.snapshot);
-        let mut visit = Visit { table, in_port: self.stay.in_port, written: self.written, matched: false };
+        let mut visit = Visit { table, in_port, written: self.written, matched: false };
         let mut key = self.key;
+        key.set_in_port(in_port);
         if matches!(key.eth_type(), ethertype::IPV4 | ethertype::IPV6) {
             self.look_at(Field::IpFrag);
         }
         if key.frag() & FRAG_ANY != 0 {
             match snapshot.fragments {
-                Fragments::Drop => return self.drop_because("fragment"),
+                Fragments::Drop => {
+                    let level = self.level();
+                    self.open(Kind::Table, || {
+                        format!(
+                            "{table:2}. Packets are IP fragments and the fragment handling mode is \"drop\"."
+                        )
+                    });
+                    self.drop_because("fragment");
+                    return self.close_to(level);
+                }
                 // Only the first fragment has ports, so no flow may tell fragments apart by them.
                 Fragments::Normal => {
                     key.words[TRANSPORT] &= !PORTS;
@@ -457,7 +478,7 @@ impl<'a> Translation<'a> {
                 Instruction::WriteMetadata { value, mask } => {
                     self.write(Field::Metadata, u128::from(*value), u128::from(*mask));
                 }
-                Instruction::GotoTable(table) => self.enter_table(*table),
+                Instruction::GotoTable(table) => self.enter_table(*table, self.stay.in_port),
                 Instruction::Meter(_) => {}
             }
             if let Some(rest) = &mut self.frozen {
@@ -591,7 +612,11 @@ impl<'a> Translation<'a> {
             return;
         }
         self.commit();
-        self.actions.push(Act::PopVlan);
+        if matches!(self.actions.last(), Some(Act::PushVlan { .. })) {
+            self.actions.pop();
+        } else {
+            self.actions.push(Act::PopVlan);
+        }
         let tags = self.key.words[TAGS];
         self.key.words[ETH_SRC] = self.key.words[ETH_SRC] & !0xffff | tags >> 16 & 0xffff;
         self.key.words[TAGS] = tags & 0xffff << 48 | (tags & 0xffff) << 32;
@@ -649,17 +674,13 @@ impl<'a> Translation<'a> {
         if self.depth >= MAX_DEPTH {
             return self.fail("too many resubmissions within each other");
         }
-        let (old_port, old_table) = (self.stay.in_port, self.stay.table);
-        let number = as_port.filter(|&number| number != port::IN_PORT).unwrap_or(old_port);
-        self.key.set_in_port(number);
-        self.stay.in_port = number;
+        let old_table = self.stay.table;
+        let number = as_port.filter(|&number| number != port::IN_PORT).unwrap_or(self.stay.in_port);
         self.depth += 1;
-        self.enter_table(table.unwrap_or(old_table));
+        self.enter_table(table.unwrap_or(old_table), number);
         self.depth -= 1;
         // What ends the actions of a flow does not end those of the flow that resubmitted.
         self.halted = false;
-        self.key.set_in_port(old_port);
-        self.stay.in_port = old_port;
         self.stay.table = old_table;
     }
 
@@ -890,6 +911,10 @@ impl<'a> Translation<'a> {
                     let tci = new as u16 & !VLAN_PRESENT;
                     self.actions.push(Act::PushVlan { tpid: ethertype::VLAN, tci });
                 }
+            } else if let (Field::VlanTci, Some(Act::PushVlan { tci, .. })) = (field, self.actions.last_mut())
+            {
+                let (value, mask) = (new as u16, mask as u16 & !VLAN_PRESENT);
+                *tci = *tci & !mask | value & mask;
             } else {
                 self.actions.push(Act::Set { field, value: new & mask, mask });
             }

@@ -79,7 +79,7 @@ fn a_label_is_pushed_and_popped_and_what_is_under_it_is_read_anew() {
     key.set_in_port(9);
     let question = Question { key, bridge: &bridge, actions: None, effects: false };
     let text = trace(&world.network, &question, 0, &names).text;
-    assert!(text.ends_with("    drop\n\nFinal flow: unchanged\nMegaflow: recirc_id=0,eth,in_port=9,vlan_tci=0x0000,dl_type=0x0000\nDatapath actions: drop\n"), "{text}");
+    assert!(text.ends_with("    drop\n\nFinal flow: unchanged\nMegaflow: recirc_id=0,eth,in_port=9,dl_type=0x0000\nDatapath actions: drop\n"), "{text}");
 }
 
 #[test]

@@ -53,6 +53,8 @@ pub struct Cold {
     /// What the packet that it was made for counted: that one was decided by translation.
     pub(crate) upcall: Usage,
     pub(crate) subtable: usize,
+    /// Its number among all that were made.
+    pub(crate) serial: u64,
 }
 
 /// `only_output` of a megaflow that does more, or less, than one output.
@@ -131,13 +133,14 @@ pub struct MegaflowTable {
     limit: usize,
     /// Packets of megaflows that are gone, but for those that they were made for.
     gone_packets: u64,
+    made: u64,
 }
 
 impl MegaflowTable {
     /// A table of at most `limit` megaflows. `seed` keys its hashes against hostile choice of keys.
     pub fn new(limit: usize, seed: u64) -> Self {
         let (flows, free, subtables, order) = Default::default();
-        Self { flows, free, subtables, order, seed, limit, gone_packets: 0 }
+        Self { flows, free, subtables, order, seed, limit, gone_packets: 0, made: 0 }
     }
 
     /// Sets the most megaflows; those above it stay until their time comes.
@@ -216,6 +219,8 @@ impl MegaflowTable {
         let at = self.subtable(&mut flow.cold.mask);
         flow.cold.key = flow.cold.key.masked(&flow.cold.mask);
         flow.cold.subtable = at;
+        self.made += 1;
+        flow.cold.serial = self.made;
         let subtable = &self.subtables[at];
         let hash = subtable.hash(self.seed, |word| flow.cold.key.words[word]);
         if subtable.slots.contains_key(&hash) {
