@@ -1,6 +1,6 @@
 //! `heddle lab` and `heddle exec`: labs by the flags that Mininet's users know.
 
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Read};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
@@ -155,6 +155,7 @@ fn parse_controller(text: &str) -> Result<Controller, String> {
             }
             let bracketed = if ip.contains(':') { format!("[{ip}]:{port}") } else { format!("{ip}:{port}") };
             match bracketed.parse::<std::net::SocketAddr>() {
+                Ok(address) if address.port() == 0 => Err("no controller is at port 0".into()),
                 Ok(address) => Ok(Controller::Remote(address.to_string())),
                 Err(_) => Err(format!("{bracketed} is not an address and port, such as 127.0.0.1:6653")),
             }
@@ -211,14 +212,17 @@ fn topology(file: Option<&Path>, topo: Option<&str>) -> Result<Topology> {
     let path = match (file, topo) {
         (Some(path), _) => path,
         (None, None) => return Ok(Topology::from_spec("minimal")?),
-        (None, Some(text)) if Path::new(text).is_file() => Path::new(text),
+        (None, Some(text)) if std::fs::metadata(text).is_ok_and(|file| !file.is_dir()) => Path::new(text),
         (None, Some(text)) => return Ok(Topology::from_spec(text)?),
     };
-    let size = std::fs::metadata(path).with_context(|| path.display().to_string())?.len();
-    if size > MAX_FILE_SIZE as u64 {
-        bail!("{}: {size} bytes, more than the {MAX_FILE_SIZE} that are read", path.display());
+    // Read and not asked for its size, which that of a pipe or a device does not say.
+    let file = std::fs::File::open(path).with_context(|| path.display().to_string())?;
+    let mut text = String::new();
+    let read = file.take(MAX_FILE_SIZE as u64 + 1).read_to_string(&mut text);
+    if text.len() > MAX_FILE_SIZE {
+        bail!("{}: more than the {MAX_FILE_SIZE} bytes that are read", path.display());
     }
-    let text = std::fs::read_to_string(path).with_context(|| path.display().to_string())?;
+    read.with_context(|| path.display().to_string())?;
     Topology::from_yaml(&text).with_context(|| path.display().to_string())
 }
 

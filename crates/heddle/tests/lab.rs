@@ -311,3 +311,21 @@ fn what_is_wrong_is_said_by_name() {
         assert!(text.contains(expected), "{words:?}: {text}");
     }
 }
+
+#[test]
+fn a_topology_may_come_by_a_pipe_and_is_not_read_without_end() {
+    if !labs_work() {
+        return;
+    }
+    let place = Place::new();
+    let text = place.bad(&["lab", "/dev/zero", "--test", "none"]);
+    assert!(text.contains("/dev/zero: more than the 4194304 bytes that are read"), "{text}");
+    let mut command = place.heddle(&["lab", "/dev/stdin", "--controller", "none", "--test", "none"]);
+    let mut child = command.stdin(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(b"hosts: { h1: }\nswitches: { s1: }\nlinks: [[h1, s1]]\n").unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert!(
+        output.status.success() && everything(&output).contains("1 host, 1 switch, 1 link"),
+        "{output:?}"
+    );
+}
