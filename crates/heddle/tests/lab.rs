@@ -313,6 +313,17 @@ fn what_is_wrong_is_said_by_name() {
 }
 
 #[test]
+fn a_run_directory_too_long_for_sockets_is_refused_with_a_remedy() {
+    let place = Place::new();
+    let long = place.directory.join("d".repeat(90));
+    let output = place.heddle(&["lab", "--test", "none"]).env("HEDDLE_RUNDIR", &long).output().unwrap();
+    let text = everything(&output);
+    assert!(!output.status.success() && text.contains("is too long"), "{text}");
+    assert!(text.contains("give a shorter HEDDLE_RUNDIR"), "{text}");
+    assert!(!long.exists());
+}
+
+#[test]
 fn a_topology_may_come_by_a_pipe_and_is_not_read_without_end() {
     if !labs_work() {
         return;

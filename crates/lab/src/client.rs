@@ -18,6 +18,11 @@ use crate::switch_child::CHILD_SOCKET;
 use crate::topology::{FailMode, Topology};
 use crate::wire::Channel;
 
+/// Most bytes of a Unix socket's path (unix(7)), without the zero behind it.
+const MAX_SOCKET_PATH: usize = 107;
+/// The longest name of a socket in a run directory.
+const MAX_SOCKET_NAME: usize = "remote-controller.sock".len();
+
 /// What went wrong, as a sentence for the user.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
@@ -67,7 +72,8 @@ pub fn labs_directory() -> PathBuf {
     } else {
         PathBuf::from(format!("/tmp/heddle-{}", nix::unistd::geteuid()))
     };
-    base.join("labs")
+    // Absolute, as it is told to those who work elsewhere.
+    std::path::absolute(base.join("labs")).unwrap_or_else(|_| base.join("labs"))
 }
 
 /// Names of the caller's running labs.
@@ -296,6 +302,14 @@ fn claim_directory(name: &str) -> Result<(PathBuf, OwnedFd), LabError> {
         return Err(LabError(format!("the lab's name {name:?} is not 1 to 32 of a-z A-Z 0-9 - _")));
     }
     let directory = labs_directory().join(name);
+    let length = directory.as_os_str().len() + 1 + MAX_SOCKET_NAME;
+    if length > MAX_SOCKET_PATH {
+        return Err(LabError(format!(
+            "the run directory {} is too long: with the names of its sockets {length} bytes, and the kernel takes \
+             {MAX_SOCKET_PATH}; give a shorter HEDDLE_RUNDIR or name",
+            directory.display()
+        )));
+    }
     let wrong =
         |e: io::Error| LabError(format!("the run directory {} cannot be made: {e}", directory.display()));
     let lock = loop {
