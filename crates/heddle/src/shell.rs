@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 use heddle_lab::client::Lab;
-use heddle_lab::shell::{Command, parse, show_info, show_ping_results, show_pings};
+use heddle_lab::shell::{Command, parse, show_info, show_links, show_ping_results, show_pings};
 use heddle_lab::topology::Topology;
 use rustyline::error::ReadlineError;
 
@@ -83,6 +83,7 @@ impl<'a> Shell<'a> {
             Command::Exit => return Ok(Next::Exit),
             Command::Print(text) => print!("{text}"),
             Command::Wrong(why) => bail!(why),
+            Command::Links => print!("{}", show_links(&self.lab.info()?)),
             Command::Status => print!("{}", show_info(&self.lab.info()?)),
             Command::PingAll { timeout } => drop(self.ping_all(&[], false, timeout)?),
             Command::PingPair(pair) => drop(self.ping_all(&pair, false, 1)?),

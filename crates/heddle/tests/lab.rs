@@ -313,6 +313,25 @@ fn what_is_wrong_is_said_by_name() {
 }
 
 #[test]
+fn links_show_which_cables_are_out() {
+    if !labs_work() {
+        return;
+    }
+    let place = Place::new();
+    place.good(&["lab", "--topo", "single,2", "--controller", "none", "--detach"]);
+    let links = |lines: &str| {
+        let mut shell = place.heddle(&["lab", "shell"]);
+        let mut shell = shell.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        shell.stdin.take().unwrap().write_all(lines.as_bytes()).unwrap();
+        String::from_utf8(shell.wait_with_output().unwrap().stdout).unwrap()
+    };
+    let down = "h1-eth0<->s1-eth1 (OK OK) \nh2-eth0<->s1-eth2 (MISSING MISSING) \n";
+    assert_eq!(links("link s1 h2 down\nlinks\n"), down);
+    assert_eq!(links("links\n"), down);
+    assert_eq!(links("link h2 s1 up\nlinks\n"), down.replace("MISSING MISSING", "OK OK"));
+}
+
+#[test]
 fn a_run_directory_too_long_for_sockets_is_refused_with_a_remedy() {
     let place = Place::new();
     let long = place.directory.join("d".repeat(90));

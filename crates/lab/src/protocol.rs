@@ -1,6 +1,6 @@
 //! What is said over a lab's `control.sock`, and between the starter and the supervisor.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use heddle_switch::config::Status;
@@ -145,6 +145,8 @@ pub struct Info {
     pub switch_restarts: u32,
     /// Time without forwarding in the last replacement.
     pub last_outage_ms: Option<u64>,
+    /// Links whose cable is out, by their place in the topology.
+    pub links_down: BTreeSet<usize>,
     /// How the switch fares; absent while it is being restarted.
     pub switch: Option<Status>,
 }

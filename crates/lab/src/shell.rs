@@ -15,6 +15,8 @@ pub enum Command {
     Exit,
     /// Text to print.
     Print(String),
+    /// `links`: each link, and whether its cable is in.
+    Links,
     /// `status`: how the lab and its switch fare.
     Status,
     /// `pingall [timeout]`.
@@ -78,7 +80,7 @@ pub fn parse(line: &str, topology: &Topology) -> Command {
         "help" | "?" => Command::Print(HELP.to_owned()),
         "nodes" => Command::Print(nodes(topology)),
         "net" => Command::Print(net(topology)),
-        "links" => Command::Print(links(topology)),
+        "links" => Command::Links,
         "dump" => Command::Print(dump(topology)),
         "intfs" => Command::Print(interfaces(topology)),
         "ports" => Command::Print(ports(topology)),
@@ -175,9 +177,14 @@ fn each(
     text
 }
 
-fn links(topology: &Topology) -> String {
-    let line = |l: &crate::topology::Link| format!("{}<->{} (OK OK) \n", l.a.interface(), l.b.interface());
-    topology.links.iter().map(line).collect()
+/// Each link and whether its cable is in, in Mininet's words.
+#[must_use]
+pub fn show_links(info: &Info) -> String {
+    let line = |(number, link): (usize, &crate::topology::Link)| {
+        let state = if info.links_down.contains(&number) { "MISSING MISSING" } else { "OK OK" };
+        format!("{}<->{} ({state}) \n", link.a.interface(), link.b.interface())
+    };
+    info.launch.topology.links.iter().enumerate().map(line).collect()
 }
 
 fn dump(topology: &Topology) -> String {

@@ -89,6 +89,13 @@ impl Fate {
         self.ask(&ToSwitch::Links { links }).map(|_| ())
     }
 
+    /// The ports whose cable is out, by bridge and number.
+    pub(crate) fn ports_down(&self) -> Vec<(String, u32)> {
+        let wanted = self.wanted();
+        let down = wanted.ports.iter().filter(|(_, port, _)| port.link_down);
+        down.map(|(bridge, port, _)| (bridge.clone(), port.ofport)).collect()
+    }
+
     /// How the switch says that it fares.
     pub(crate) fn status(&self) -> Result<Status, String> {
         match self.ask(&ToSwitch::Status)? {

@@ -1,5 +1,6 @@
 //! What clients ask of a running lab.
 
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::Read;
@@ -62,8 +63,16 @@ fn info(lab: &Lab) -> Info {
         launch: lab.launch.clone(),
         switch_restarts: restarts,
         last_outage_ms: (restarts > 0).then_some(outage),
+        links_down: links_down(lab),
         switch: lab.fate.status().ok(),
     }
+}
+
+fn links_down(lab: &Lab) -> BTreeSet<usize> {
+    let down = lab.fate.ports_down();
+    let is_down = |end: &End| down.iter().any(|(bridge, port)| *bridge == end.node && *port == end.port);
+    let links = lab.launch.topology.links.iter().enumerate();
+    links.filter(|(_, link)| is_down(&link.a) || is_down(&link.b)).map(|(number, _)| number).collect()
 }
 
 fn three(descriptors: Vec<OwnedFd>) -> [Option<OwnedFd>; 3] {
