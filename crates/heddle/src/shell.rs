@@ -54,9 +54,16 @@ impl<'a> Shell<'a> {
         loop {
             match editor.readline("heddle> ") {
                 Ok(line) => {
+                    terminal::keep_interrupts();
                     let _ = editor.add_history_entry(line.as_str());
-                    if self.line(&line, 0) == Next::Exit {
-                        return Ok(());
+                    // Several lines come at once when they are pasted.
+                    for line in line.lines() {
+                        if self.line(line, 0) == Next::Exit {
+                            return Ok(());
+                        }
+                        if terminal::interrupted() {
+                            break;
+                        }
                     }
                 }
                 Err(ReadlineError::Interrupted) => {}
@@ -78,6 +85,25 @@ impl<'a> Shell<'a> {
     }
 
     fn command(&self, command: Command, depth: usize) -> Result<Next> {
+        // At a terminal, an interrupt is for what runs; a script is ended by it, and its lab with it.
+        let interactive = std::io::stdin().is_terminal();
+        let foreground = match command {
+            _ if !interactive => return self.run_command(command, depth),
+            // These run others, or see to the keyboard themselves.
+            Command::Run { .. } | Command::Source(_) | Command::Time(_) => {
+                return self.run_command(command, depth);
+            }
+            Command::Shell(_) => terminal::Foreground::Child,
+            _ => terminal::Foreground::Question(self.lab.interrupter()),
+        };
+        let outcome = terminal::while_running(foreground, || self.run_command(command, depth));
+        if terminal::interrupted() {
+            bail!("interrupted");
+        }
+        outcome
+    }
+
+    fn run_command(&self, command: Command, depth: usize) -> Result<Next> {
         match command {
             Command::Nothing => {}
             Command::Exit => return Ok(Next::Exit),
@@ -120,6 +146,9 @@ impl<'a> Shell<'a> {
             if self.line(&line.with_context(|| path.to_owned())?, depth + 1) == Next::Exit {
                 return Ok(Next::Exit);
             }
+            if terminal::interrupted() {
+                break;
+            }
         }
         Ok(Next::Line)
     }
@@ -134,6 +163,9 @@ impl<'a> Shell<'a> {
             let results = self.lab.ping(std::slice::from_ref(&host), hosts, ipv6, timeout)?;
             print!("{}", show_pings(&host, &results));
             std::io::stdout().flush()?;
+            if terminal::interrupted() {
+                break;
+            }
             sent += results.len();
             received += results.iter().filter(|result| result.answered).count();
         }

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use anyhow::Result;
 use heddle_instance::sys::{set_terminal_size, terminal_size};
-use heddle_lab::client::{Lab, Running, Signaller};
+use heddle_lab::client::{Interrupter, Lab, Running, Signaller};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::pty::{OpenptyResult, openpty};
 use nix::sys::termios::{self, SetArg, Termios};
@@ -25,10 +25,7 @@ pub fn exec(lab: &Lab, host: &str, argv: &[String]) -> Result<i32> {
     }
     let (input, output, error) = (io::stdin(), io::stdout(), io::stderr());
     let program = lab.exec(host, argv, [input.as_fd(), output.as_fd(), error.as_fd()])?;
-    *running() = Some(program.signaller()?);
-    let code = program.wait();
-    *running() = None;
-    Ok(code?)
+    Ok(while_running(Foreground::Program(program.signaller()?), || program.wait())?)
 }
 
 /// The user's terminal, passing every key on; as it was, once the value goes.
@@ -117,28 +114,70 @@ fn relay(master: OwnedFd, ended: BorrowedFd<'_>) -> Result<()> {
     }
 }
 
-/// The program that an interrupt goes to.
-static RUNNING: OnceLock<Arc<Mutex<Option<Signaller>>>> = OnceLock::new();
+/// What an interrupt from the keyboard is for.
+pub enum Foreground {
+    /// A program in a host, which gets it.
+    Program(Signaller),
+    /// A question to the lab, which is given up.
+    Question(Interrupter),
+    /// A child of ours, which gets it from the terminal as we do.
+    Child,
+}
 
-fn running() -> MutexGuard<'static, Option<Signaller>> {
-    let signaller = RUNNING.get_or_init(|| {
-        let shared: Arc<Mutex<Option<Signaller>>> = Arc::default();
+/// What runs, if anything does, and whether it was interrupted.
+#[derive(Default)]
+struct Interrupts {
+    foreground: Option<Foreground>,
+    /// Whether an interrupt leaves this program alone even while nothing runs, such as the second of two.
+    kept: bool,
+    happened: bool,
+}
+
+/// Runs something that interrupts are for; they leave this program alone meanwhile.
+pub fn while_running<T>(foreground: Foreground, work: impl FnOnce() -> T) -> T {
+    interrupts().foreground = Some(foreground);
+    let result = work();
+    interrupts().foreground = None;
+    result
+}
+
+/// Whether an interrupt came since [`keep_interrupts`].
+pub fn interrupted() -> bool {
+    interrupts().happened
+}
+
+/// Forgets the interrupts that came; from now on none ends this program, which asks [`interrupted`].
+pub fn keep_interrupts() {
+    let mut interrupts = interrupts();
+    interrupts.happened = false;
+    interrupts.kept = true;
+}
+
+fn interrupts() -> MutexGuard<'static, Interrupts> {
+    static INTERRUPTS: OnceLock<Arc<Mutex<Interrupts>>> = OnceLock::new();
+    let interrupts = INTERRUPTS.get_or_init(|| {
+        let shared: Arc<Mutex<Interrupts>> = Arc::default();
         let forwarded = Arc::clone(&shared);
         std::thread::spawn(move || forward(&forwarded));
         shared
     });
-    signaller.lock().unwrap_or_else(PoisonError::into_inner)
+    interrupts.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Hands interrupts to the program that runs; without one, an interrupt ends this program as usual.
-fn forward(to: &Mutex<Option<Signaller>>) {
+/// Hands interrupts to what runs; while nothing does, an interrupt ends this program unless they are kept.
+fn forward(to: &Mutex<Interrupts>) {
     let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else { return };
     runtime.block_on(async {
         while tokio::signal::ctrl_c().await.is_ok() {
-            match &*to.lock().unwrap_or_else(PoisonError::into_inner) {
-                Some(signaller) => drop(signaller.send(nix::libc::SIGINT)),
+            let mut interrupts = to.lock().unwrap_or_else(PoisonError::into_inner);
+            match &interrupts.foreground {
+                Some(Foreground::Program(signaller)) => drop(signaller.send(nix::libc::SIGINT)),
+                Some(Foreground::Question(interrupter)) => interrupter.interrupt(),
+                Some(Foreground::Child) => {}
+                None if interrupts.kept => {}
                 None => std::process::exit(128 + nix::libc::SIGINT),
             }
+            interrupts.happened = true;
         }
     });
 }

@@ -8,6 +8,7 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use heddle_instance::sys;
@@ -58,6 +59,24 @@ pub struct Options {
 pub struct Lab {
     directory: PathBuf,
     supervisor: Option<Channel>,
+    asking: Interrupter,
+}
+
+/// Gives up what a lab is being asked, from another thread; the lab ends the programs that it started for it.
+#[derive(Clone, Debug, Default)]
+pub struct Interrupter(Arc<Mutex<Option<Channel>>>);
+
+impl Interrupter {
+    /// Ends the question that waits for its answer, if one does.
+    pub fn interrupt(&self) {
+        if let Some(channel) = &*self.lock() {
+            channel.shutdown();
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Channel>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// The directory that holds the caller's run directories.
@@ -120,7 +139,7 @@ impl Lab {
             let _ = fs::remove_dir_all(&directory);
         })?;
         let supervisor = (!launch.detached).then_some(channel);
-        Ok(Self { directory, supervisor })
+        Ok(Self { directory, supervisor, asking: Interrupter::default() })
     }
 
     /// Finds a running lab by its name.
@@ -132,13 +151,19 @@ impl Lab {
         UnixStream::connect(directory.join("control.sock")).map_err(|_| {
             LabError(format!("no lab named {name} is running; `heddle lab list` shows those that are"))
         })?;
-        Ok(Self { directory, supervisor: None })
+        Ok(Self { directory, supervisor: None, asking: Interrupter::default() })
     }
 
     /// Its run directory: what stock clients need as `OVS_RUNDIR`.
     #[must_use]
     pub fn run_directory(&self) -> &Path {
         &self.directory
+    }
+
+    /// What gives up a question that another thread asks.
+    #[must_use]
+    pub fn interrupter(&self) -> Interrupter {
+        self.asking.clone()
     }
 
     /// State of the lab.
@@ -230,7 +255,10 @@ impl Lab {
     fn ask(&self, request: &Request) -> Result<Reply, LabError> {
         let mut channel = self.connect()?;
         channel.send(request, &[])?;
-        answer(&mut channel)
+        *self.asking.lock() = Some(channel.try_clone()?);
+        let answer = answer(&mut channel);
+        *self.asking.lock() = None;
+        answer
     }
 }
 

@@ -105,7 +105,7 @@ pub fn parse(line: &str, topology: &Topology) -> Command {
             Command::Run { host: host.to_owned(), line: with_addresses(rest, host, topology) }
         }
         host if topology.host(host).is_some() => Command::Wrong(format!("what shall {host} run?")),
-        _ => Command::Wrong(format!("*** Unknown command: {line}")),
+        _ => Command::Wrong(format!("Unknown command: {line}")),
     }
 }
 
@@ -239,7 +239,7 @@ pub fn show_info(info: &Info) -> String {
         return text;
     };
     if switch.unconnected != 0 {
-        let _ = writeln!(text, "{} bridges have no controller connected", switch.unconnected);
+        let _ = writeln!(text, "no controller is connected to {} of the switches", switch.unconnected);
     }
     if switch.mismatches != 0 {
         let _ = writeln!(text, "{} cached answers were wrong; please report this", switch.mismatches);

@@ -25,6 +25,7 @@ use crate::topology::Host;
 use crate::wire::Channel;
 
 mod requests;
+mod work;
 
 const MTU: u32 = 1500;
 const MAKERS: usize = 4;
@@ -141,9 +142,9 @@ fn wait_for_controller(fate: &Fate) -> Result<(), String> {
             }
         } else if begun.elapsed() > CONTROLLER_TIMEOUT {
             return Err(format!(
-                "{} switches have no controller yet; they go on calling it. Is it running, and does it speak \
-                 OpenFlow 1.3?",
-                status.unconnected
+                "no controller yet for {}, which will go on calling it. Is it running, and does it speak \
+                 OpenFlow 1.3 or 1.0?",
+                counted(status.unconnected as usize, "switch", "switches")
             ));
         }
         std::thread::sleep(Duration::from_millis(5));

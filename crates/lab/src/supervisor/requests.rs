@@ -17,6 +17,7 @@ use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 
 use super::Lab;
+use super::work::{self, Work};
 use crate::protocol::{Info, Pinged, Reply, Request, Throughput};
 use crate::topology::{End, Host};
 use crate::wire::Channel;
@@ -41,8 +42,12 @@ pub(super) fn converse(lab: &Lab, mut channel: Channel, stop: &Sender<()>) {
             }
             Request::Signal(_) => Err("no program runs on this connection".into()),
             Request::Info => Ok(Reply::Info(Box::new(info(lab)))),
-            Request::Ping { from, to, ipv6, timeout } => ping(lab, [&from, &to], ipv6, timeout),
-            Request::Iperf { client, server, seconds } => iperf(lab, &client, &server, seconds),
+            Request::Ping { from, to, ipv6, timeout } => {
+                return work::answer(lab, channel, |work| ping(work, [&from, &to], ipv6, timeout));
+            }
+            Request::Iperf { client, server, seconds } => {
+                return work::answer(lab, channel, |work| iperf(work, &client, &server, seconds));
+            }
             Request::Link { a, b, up } => set_link(lab, &a, &b, up),
             Request::Stop => {
                 let _ = channel.send(&Reply::Done, &[]);
@@ -84,7 +89,7 @@ fn host<'a>(lab: &'a Lab, name: &str) -> Result<&'a dyn Instance, String> {
     lab.hosts.get(name).map(AsRef::as_ref).ok_or_else(|| format!("the lab has no host {name}"))
 }
 
-fn spawn(lab: &Lab, name: &str, mut program: Program) -> Result<i32, String> {
+pub(super) fn spawn(lab: &Lab, name: &str, mut program: Program) -> Result<i32, String> {
     let host = host(lab, name)?;
     let shown = program.argv.first().cloned().unwrap_or_default();
     program.hosts_file = Some(lab.launch.run_directory.join("hosts"));
@@ -134,10 +139,10 @@ fn execute(lab: &Lab, name: &str, program: Program, mut channel: Channel) {
     });
 }
 
-fn ping(lab: &Lab, [from, to]: [&[String]; 2], ipv6: bool, timeout: u32) -> Result<Reply, String> {
-    let hosts = &lab.launch.topology.hosts;
+fn ping(work: &Work<'_>, [from, to]: [&[String]; 2], ipv6: bool, timeout: u32) -> Result<Reply, String> {
+    let hosts = &work.lab.launch.topology.hosts;
     for name in from.iter().chain(to) {
-        host(lab, name)?;
+        host(work.lab, name)?;
     }
     let chosen = |names: &[String]| -> Vec<&Host> {
         hosts.iter().filter(|host| names.is_empty() || names.contains(&host.name)).collect()
@@ -159,7 +164,7 @@ fn ping(lab: &Lab, [from, to]: [&[String]; 2], ipv6: bool, timeout: u32) -> Resu
                 loop {
                     let at = next.fetch_add(1, Ordering::Relaxed);
                     let Some((from, _, address)) = pairs.get(at) else { return };
-                    let answered = one_ping(lab, from, address, timeout);
+                    let answered = one_ping(work, from, address, timeout);
                     *answers[at].lock().unwrap_or_else(PoisonError::into_inner) = answered;
                 }
             });
@@ -173,16 +178,18 @@ fn ping(lab: &Lab, [from, to]: [&[String]; 2], ipv6: bool, timeout: u32) -> Resu
     Ok(Reply::Ping(results))
 }
 
-fn one_ping(lab: &Lab, from: &str, address: &str, timeout: u32) -> Result<bool, String> {
+fn one_ping(work: &Work<'_>, from: &str, address: &str, timeout: u32) -> Result<bool, String> {
     let timeout = timeout.clamp(1, 60).to_string();
     let argv = ["ping", "-n", "-c1", "-W", &timeout, address].map(OsString::from).to_vec();
-    let pid = spawn(lab, from, Program { argv, ..Program::default() })
+    let pid = work
+        .start(from, Program { argv, ..Program::default() })
         .map_err(|e| format!("{e}; Debian has ping in the package iputils-ping"))?;
-    Ok(lab.reaper.wait(pid) == 0)
+    Ok(work.wait(pid) == 0)
 }
 
-fn iperf(lab: &Lab, client: &str, server: &str, seconds: u32) -> Result<Reply, String> {
-    let address = lab
+fn iperf(work: &Work<'_>, client: &str, server: &str, seconds: u32) -> Result<Reply, String> {
+    let address = work
+        .lab
         .launch
         .topology
         .host(server)
@@ -192,24 +199,24 @@ fn iperf(lab: &Lab, client: &str, server: &str, seconds: u32) -> Result<Reply, S
         .to_string();
     let missing = |e| format!("{e}; Debian has it in the package iperf3");
     let argv = ["iperf3", "-s", "-1"].map(OsString::from).to_vec();
-    let listener = spawn(lab, server, Program { argv, ..Program::default() }).map_err(missing)?;
-    let result = iperf_client(lab, client, &address, seconds.clamp(1, 3600));
+    let listener = work.start(server, Program { argv, ..Program::default() }).map_err(missing)?;
+    let result = iperf_client(work, client, &address, seconds.clamp(1, 3600));
     let _ = killpg(Pid::from_raw(listener), Signal::SIGKILL);
-    lab.reaper.wait(listener);
+    work.wait(listener);
     result.map(Reply::Iperf)
 }
 
-fn iperf_client(lab: &Lab, client: &str, address: &str, seconds: u32) -> Result<Throughput, String> {
+fn iperf_client(work: &Work<'_>, client: &str, address: &str, seconds: u32) -> Result<Throughput, String> {
     let mut last = String::new();
     for _ in 0..10 {
         std::thread::sleep(Duration::from_millis(200));
         let (reader, writer) = std::io::pipe().map_err(|e| e.to_string())?;
         let argv = ["iperf3", "-J", "-c", address, "-t", &seconds.to_string()].map(OsString::from).to_vec();
         let stdio = [None, Some(writer.into()), None];
-        let pid = spawn(lab, client, Program { argv, stdio, ..Program::default() })?;
+        let pid = work.start(client, Program { argv, stdio, ..Program::default() })?;
         let mut text = String::new();
         let read = File::from(OwnedFd::from(reader)).take(16 << 20).read_to_string(&mut text);
-        lab.reaper.wait(pid);
+        work.wait(pid);
         read.map_err(|e| e.to_string())?;
         let value: serde_json::Value = serde_json::from_str(&text).map_err(|e| format!("iperf3: {e}"))?;
         let rate = |end: &str| value["end"][end]["bits_per_second"].as_f64();

@@ -1,0 +1,99 @@
+//! The keyboard of a lab's shell on a terminal: interrupts, lines typed ahead and pasted.
+#![allow(missing_docs, clippy::unwrap_used)]
+
+mod common;
+
+use std::io::{Read, Write};
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
+
+use common::{Place, installed, labs_work, wait_until};
+
+/// A lab's shell on a terminal, which `script` makes.
+struct Conversation {
+    child: Child,
+    shown: Arc<Mutex<String>>,
+}
+
+impl Conversation {
+    fn new(place: &Place, words: &str) -> Self {
+        let program = place.heddle(&[]);
+        let line = format!("{} {words}", program.get_program().to_str().unwrap());
+        let mut command = Command::new("script");
+        command.args(["-qec", &line, "/dev/null"]).env("HEDDLE_RUNDIR", &place.directory);
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let (mut output, shown) = (child.stdout.take().unwrap(), Arc::new(Mutex::new(String::new())));
+        let seen = Arc::clone(&shown);
+        std::thread::spawn(move || {
+            let mut part = [0; 4096];
+            while let Ok(size @ 1..) = output.read(&mut part) {
+                seen.lock().unwrap().push_str(&String::from_utf8_lossy(&part[..size]));
+            }
+        });
+        Self { child, shown }
+    }
+
+    fn shown(&self) -> String {
+        self.shown.lock().unwrap().clone()
+    }
+
+    fn keys(&mut self, keys: &str) {
+        self.child.stdin.as_mut().unwrap().write_all(keys.as_bytes()).unwrap();
+    }
+
+    /// Waits for the text to have been shown so often.
+    #[track_caller]
+    fn expect(&self, text: &str, times: usize) {
+        wait_until(&format!("{times} times {text:?}"), || self.shown().matches(text).count() >= times);
+    }
+}
+
+#[test]
+fn an_interrupt_ends_what_runs_and_not_the_lab() {
+    if !labs_work() || !installed("script", "bsdutils") {
+        return;
+    }
+    let place = Place::new();
+    let mut shell = Conversation::new(&place, "lab --topo single,3 --controller none");
+    shell.expect("heddle> ", 1);
+    shell.keys("link s1 h3 down\rsh echo begun; sleep 60\r");
+    shell.expect("\nbegun", 1);
+    shell.keys("\u{3}");
+    shell.expect("*** interrupted", 1);
+    shell.keys("pingall 60\r");
+    shell.expect("testing ping reachability", 1);
+    wait_until("a ping waits", || !place.processes("ping").is_empty());
+    shell.keys("\u{3}");
+    shell.expect("*** interrupted", 2);
+    wait_until("no ping is left", || place.processes("ping").is_empty());
+    shell.keys("iperf h1 h2\r");
+    wait_until("iperf3 runs", || !place.processes("iperf3").is_empty());
+    shell.keys("\u{3}");
+    shell.expect("*** interrupted", 3);
+    wait_until("no iperf3 is left", || place.processes("iperf3").is_empty());
+    // The terminal makes an interrupt of a key that comes between two lines, too.
+    shell.keys("sh echo often; sleep 1\r");
+    shell.expect("\noften", 1);
+    shell.keys("\u{3}\u{3}\u{3}");
+    shell.expect("*** interrupted", 4);
+    shell.keys("nodes\rexit\r");
+    shell.expect("available nodes are", 1);
+    assert!(shell.child.wait().unwrap().success(), "{}", shell.shown());
+}
+
+#[test]
+fn lines_typed_ahead_or_pasted_are_all_done() {
+    if !labs_work() || !installed("script", "bsdutils") {
+        return;
+    }
+    let place = Place::new();
+    let mut shell = Conversation::new(&place, "lab --controller none");
+    shell.expect("heddle> ", 1);
+    shell.keys("net\rsh echo one; echo\rsh echo two; echo\r");
+    shell.expect("\none", 1);
+    shell.expect("\ntwo", 1);
+    shell.keys("\u{1b}[200~net\nsh echo three; echo\n\u{1b}[201~\r");
+    shell.expect("\nthree", 1);
+    shell.keys("exit\r");
+    assert!(shell.child.wait().unwrap().success(), "{}", shell.shown());
+}
