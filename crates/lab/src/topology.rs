@@ -241,6 +241,10 @@ fn check_counts(hosts: usize, switches: usize, links: usize) -> Result<(), Topol
     for (what, count, most) in
         [("hosts", hosts, MAX_HOSTS), ("switches", switches, MAX_SWITCHES), ("links", links, MAX_LINKS)]
     {
+        if count == usize::MAX {
+            // The product of a specification's numbers went past what can be counted.
+            return fail(format!("these are more than the {most} {what} that one lab may have"));
+        }
         if count > most {
             return fail(format!("{count} {what} are more than the {most} that one lab may have"));
         }

@@ -69,7 +69,11 @@ pub(super) fn parse(text: &str) -> Result<Topology, TopologyError> {
             text.len()
         ));
     }
-    let file: File = serde_saphyr::from_str(text).map_err(|e| TopologyError(e.to_string()))?;
+    // The parser's advice to its programmer is none to the file's writer.
+    let wrong = |e: serde_saphyr::Error| {
+        e.to_string().replace(", set DuplicateKeyPolicy in Options if acceptable", "")
+    };
+    let file: File = serde_saphyr::from_str(text).map_err(|e| TopologyError(wrong(e)))?;
     if file.links.len() > MAX_LINKS {
         return fail(format!(
             "{} links are more than the {MAX_LINKS} that one lab may have",

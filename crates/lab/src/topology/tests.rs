@@ -73,3 +73,11 @@ fn the_examples_are_right() {
         Topology::from_yaml(text).unwrap();
     }
 }
+
+#[test]
+fn what_is_wrong_is_said_to_the_writer_of_a_topology() {
+    let text = error("hosts: { h1: , h1: }");
+    assert!(text.contains("duplicate mapping key: h1") && !text.contains("Options"), "{text}");
+    let text = Topology::from_spec("tree,depth=99,fanout=3").unwrap_err().to_string();
+    assert_eq!(text, "these are more than the 4096 hosts that one lab may have");
+}
