@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{BufRead, IsTerminal, Write};
+use std::os::unix::process::ExitStatusExt;
 use std::process::Command as Process;
 use std::time::Instant;
 
@@ -118,7 +119,13 @@ impl<'a> Shell<'a> {
             Command::Shell(line) => {
                 let mut process = Process::new("sh");
                 process.args(["-c", &line]).env("OVS_RUNDIR", self.lab.run_directory());
-                process.status().context("sh")?;
+                let status = process.status().context("sh")?;
+                // A shell says so by the signal or by its exit code.
+                let by_interrupt = status.signal() == Some(nix::libc::SIGINT)
+                    || status.code() == Some(128 + nix::libc::SIGINT);
+                if by_interrupt && std::io::stdin().is_terminal() {
+                    terminal::await_interrupt();
+                }
             }
             Command::Source(path) => return self.source(&path, depth),
             Command::Time(command) => {

@@ -7,6 +7,7 @@
 use std::io::{self, IsTerminal, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use heddle_instance::sys::{set_terminal_size, terminal_size};
@@ -124,6 +125,9 @@ pub enum Foreground {
     Child,
 }
 
+/// How long after its child an interrupt may be heard of here; a child may also end so without one.
+const LATEST_INTERRUPT: Duration = Duration::from_secs(1);
+
 /// What runs, if anything does, and whether it was interrupted.
 #[derive(Default)]
 struct Interrupts {
@@ -144,6 +148,14 @@ pub fn while_running<T>(foreground: Foreground, work: impl FnOnce() -> T) -> T {
 /// Whether an interrupt came since [`keep_interrupts`].
 pub fn interrupted() -> bool {
     interrupts().happened
+}
+
+/// Waits until an interrupt that ended a child is known here too: heard of later, it would end the next line.
+pub fn await_interrupt() {
+    let begun = Instant::now();
+    while !interrupted() && begun.elapsed() < LATEST_INTERRUPT {
+        std::thread::sleep(Duration::from_millis(1));
+    }
 }
 
 /// Forgets the interrupts that came; from now on none ends this program, which asks [`interrupted`].

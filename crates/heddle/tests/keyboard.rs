@@ -58,6 +58,8 @@ fn an_interrupt_ends_what_runs_and_not_the_lab() {
     shell.expect("heddle> ", 1);
     shell.keys("link s1 h3 down\rsh echo begun; sleep 60\r");
     shell.expect("\nbegun", 1);
+    // A shell that is interrupted before it has started its program loses the interrupt.
+    wait_until("sleep runs", || !place.processes("sleep").is_empty());
     shell.keys("\u{3}");
     shell.expect("*** interrupted", 1);
     shell.keys("pingall 60\r");
@@ -72,8 +74,9 @@ fn an_interrupt_ends_what_runs_and_not_the_lab() {
     shell.expect("*** interrupted", 3);
     wait_until("no iperf3 is left", || place.processes("iperf3").is_empty());
     // The terminal makes an interrupt of a key that comes between two lines, too.
-    shell.keys("sh echo often; sleep 1\r");
+    shell.keys("sh echo often; sleep 60\r");
     shell.expect("\noften", 1);
+    wait_until("sleep runs", || !place.processes("sleep").is_empty());
     shell.keys("\u{3}\u{3}\u{3}");
     shell.expect("*** interrupted", 4);
     shell.keys("nodes\rexit\r");
