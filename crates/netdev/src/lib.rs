@@ -9,6 +9,7 @@
 //! process: it never carries a packet, translation walks through it), `tap` (lab hosts, internal ports), `packet`
 //! (existing kernel interfaces).
 
+pub mod closing;
 mod counters;
 pub mod dummy;
 pub mod memory;

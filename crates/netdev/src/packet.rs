@@ -16,7 +16,7 @@
 //! tag or with two; for those the interface's MTU has to leave room, and what is too long is counted as an error.
 
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, RawFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -24,6 +24,7 @@ use heddle_wire::checksum::finish_partial;
 use heddle_wire::packet::{Checksum, GsoType, Packet};
 use heddle_wire::vnet;
 
+use crate::closing::ClosedLater;
 use crate::counters::{Refusal, RxCounters, TxCounters, TxRegistry, wire_sums};
 use crate::dummy::system;
 use crate::sys::interface;
@@ -44,8 +45,8 @@ const SCTP_CHECKSUM: u16 = 8;
 
 struct Shared {
     /// Receives; and asks about the interface, since it stays in the namespace it was made in.
-    rx_socket: OwnedFd,
-    tx_socket: OwnedFd,
+    rx_socket: ClosedLater,
+    tx_socket: ClosedLater,
     /// Frames that the kernel had no buffer for, as far as it was asked.
     kernel_drops: AtomicU64,
     rx: RxCounters,
@@ -85,8 +86,8 @@ impl PacketDevice {
         // Last, so that no frame comes before the socket knows how to describe it.
         socket::bind(fd, index, true).map_err(binding)?;
         let shared = Shared {
-            rx_socket,
-            tx_socket,
+            rx_socket: rx_socket.into(),
+            tx_socket: tx_socket.into(),
             kernel_drops: AtomicU64::new(0),
             rx: RxCounters::default(),
             tx: TxRegistry::default(),
@@ -290,7 +291,7 @@ fn accept(packet: &mut Packet, received: &Received<'_>) -> Result<(), Refusal> {
 impl RxQueue for PacketRx {
     /// The socket: readable, too, when the interface goes down, until it has been asked once.
     fn readiness(&self) -> Option<RawFd> {
-        Some(self.shared.rx_socket.as_raw_fd())
+        Some(self.shared.rx_socket.as_fd().as_raw_fd())
     }
 
     fn receive(&mut self, pool: &mut PacketPool, batch: &mut Vec<Packet>, max: usize) -> usize {

@@ -20,6 +20,7 @@ pub mod wanted;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use heddle_netdev::Netdev;
 use heddle_ovsdb::replica::Tables;
@@ -29,6 +30,9 @@ use self::plan::{Numbers, Step};
 use self::wanted::{Kind, Wanted};
 use crate::Switch;
 use crate::server::{Bridges, Server};
+
+/// How long the end waits for devices to close.
+const FAREWELL: Duration = Duration::from_secs(5);
 
 /// How interfaces of dummy types are to be understood (`--enable-dummy`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -197,6 +201,8 @@ impl Vswitchd {
         });
         let names: Vec<String> = self.present.keys().cloned().collect();
         names.into_iter().for_each(|name| self.apply(Step::RemoveBridge(name)));
+        // Devices close beside each other now, and one after the other once the process ends.
+        heddle_netdev::closing::wait(FAREWELL);
     }
 }
 
