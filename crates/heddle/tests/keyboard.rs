@@ -61,24 +61,25 @@ fn an_interrupt_ends_what_runs_and_not_the_lab() {
     // A shell that is interrupted before it has started its program loses the interrupt.
     wait_until("sleep runs", || !place.processes("sleep").is_empty());
     shell.keys("\u{3}");
-    shell.expect("*** interrupted", 1);
+    // What is said of it depends on how a shell ends that is interrupted; that it ends is what counts.
+    wait_until("no sleep is left", || place.processes("sleep").is_empty());
     shell.keys("pingall 60\r");
     shell.expect("testing ping reachability", 1);
     wait_until("a ping waits", || !place.processes("ping").is_empty());
     shell.keys("\u{3}");
-    shell.expect("*** interrupted", 2);
+    shell.expect("*** interrupted", 1);
     wait_until("no ping is left", || place.processes("ping").is_empty());
     shell.keys("iperf h1 h2\r");
     wait_until("iperf3 runs", || !place.processes("iperf3").is_empty());
     shell.keys("\u{3}");
-    shell.expect("*** interrupted", 3);
+    shell.expect("*** interrupted", 2);
     wait_until("no iperf3 is left", || place.processes("iperf3").is_empty());
     // The terminal makes an interrupt of a key that comes between two lines, too.
     shell.keys("sh echo often; sleep 60\r");
     shell.expect("\noften", 1);
     wait_until("sleep runs", || !place.processes("sleep").is_empty());
     shell.keys("\u{3}\u{3}\u{3}");
-    shell.expect("*** interrupted", 4);
+    wait_until("no sleep is left", || place.processes("sleep").is_empty());
     shell.keys("nodes\rexit\r");
     shell.expect("available nodes are", 1);
     assert!(shell.child.wait().unwrap().success(), "{}", shell.shown());
