@@ -14,6 +14,8 @@ pub(crate) struct Operated {
     pub(crate) remembered: Option<Remembered>,
     /// Where the configuration is read from, if not from the command line.
     pub(crate) config_file: Option<std::path::PathBuf>,
+    /// Tables that `--sync-exclude-tables` named.
+    pub(crate) excluded: String,
 }
 
 impl Operated {
@@ -52,7 +54,9 @@ const COMMANDS: &[Command<Operated>] = &[
     }),
     command("ovsdb-server/disconnect-active-ovsdb-server", "", 0..=0, |_, _| Ok(String::new())),
     command("ovsdb-server/get-active-ovsdb-server", "", 0..=0, |_, _| Ok("\n".into())),
-    command("ovsdb-server/get-sync-exclude-tables", "", 0..=0, |_, _| Ok("\n".into())),
+    command("ovsdb-server/get-sync-exclude-tables", "", 0..=0, |operated, _| {
+        Ok(format!("{}\n", operated.excluded))
+    }),
     command("ovsdb-server/list-dbs", "", 0..=0, |operated, _| Ok(lines(operated.databases()))),
     command("ovsdb-server/list-remotes", "", 0..=0, |operated, _| Ok(lines(operated.server.remotes()))),
     command("ovsdb-server/memory-trim-on-compaction", "on|off", 1..=1, trim),

@@ -95,7 +95,8 @@ async fn serve(
     server.write_statuses();
     let mut commands = Commands::default();
     let mut orders = unixctl::common(&mut commands, NAME, unixctl::Coverage::default());
-    let operated = Operated { server: server.clone(), remembered: None, config_file: None };
+    let operated =
+        Operated { server: server.clone(), remembered: None, config_file: None, excluded: String::new() };
     commands::add(&mut commands, &Arc::new(operated));
     let control = match &served.control {
         Some(path) => Some(unixctl::Server::open(path, Arc::new(commands)).await?),

@@ -52,6 +52,8 @@ struct Asked {
     run: Option<String>,
     config_file: Option<PathBuf>,
     databases: Vec<String>,
+    /// Tables that replication would leave out; kept for operators who ask, as nothing is replicated.
+    excluded: String,
 }
 
 /// What the program says of its version.
@@ -69,7 +71,8 @@ impl Asked {
                 "run" => asked.run = Some(given.text().to_owned()),
                 "config-file" => asked.config_file = Some(PathBuf::from(given.text())),
                 "no-dbs" => none = true,
-                "sync-from" | "sync-exclude-tables" | "active" => {
+                "sync-exclude-tables" => asked.excluded = given.text().to_owned(),
+                "sync-from" | "active" => {
                     let text = format!(
                         "--{}: replication of another server's database is not supported",
                         given.name
@@ -139,7 +142,12 @@ async fn serve(
     server.write_statuses();
     let mut commands = Commands::default();
     let exits = unixctl::common(&mut commands, NAME, unixctl::Coverage::default());
-    let operated = Arc::new(Operated { server: server.clone(), remembered, config_file: asked.config_file });
+    let operated = Arc::new(Operated {
+        server: server.clone(),
+        remembered,
+        config_file: asked.config_file,
+        excluded: asked.excluded,
+    });
     commands::add(&mut commands, &operated);
     let control = match arguments.control_socket() {
         Some(path) => Some(unixctl::Server::open(&path, Arc::new(commands)).await?),

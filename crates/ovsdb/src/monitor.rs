@@ -17,6 +17,10 @@ use crate::rpc::Message;
 use crate::schema::{STANDARD_COLUMNS, Schema, TableSchema, UUID_COLUMN};
 use crate::types::Uuid;
 
+/// What standalone databases give for the identifier of a transaction: as with Open vSwitch's server, only clustered ones
+/// have such, by which clients can tell another server of the cluster where they were.
+pub const NO_TRANSACTION: Uuid = Uuid::ZERO;
+
 /// The three methods by which a monitor is made; they differ in requests and notifications.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Version {
@@ -103,13 +107,6 @@ impl Monitor {
         updates.into_json()
     }
 
-    /// Takes up where a client was: `known` is what changed since then. Returns what it must be told.
-    pub fn resume(&mut self, database: &Database, known: Before) -> Value {
-        self.known = known;
-        self.known.retain(|(table, _), _| self.tables.contains_key(table));
-        self.updates(database).unwrap_or_else(|| json!({}))
-    }
-
     /// Notes a transaction. Returns whether there may be something to tell.
     pub fn note(&mut self, changes: &[Change]) -> bool {
         for change in changes.iter().filter(|change| self.tables.contains_key(&change.table)) {
@@ -121,17 +118,16 @@ impl Monitor {
     /// The notification of what changed since the last one; `None` if the client need not hear of it.
     pub fn notification(&mut self, database: &Database) -> Option<Message> {
         let updates = self.updates(database)?;
-        Some(self.message(database, updates))
+        Some(self.message(updates))
     }
 
-    fn message(&self, database: &Database, updates: Value) -> Message {
+    fn message(&self, updates: Value) -> Message {
         let id = self.id.clone();
         match self.version {
             Version::Plain => Message::notification("update", vec![id, updates]),
             Version::Conditional => Message::notification("update2", vec![id, updates]),
             Version::Since => {
-                let last = database.last_transaction().to_string();
-                Message::notification("update3", vec![id, last.into(), updates])
+                Message::notification("update3", vec![id, NO_TRANSACTION.to_string().into(), updates])
             }
         }
     }
@@ -206,7 +202,7 @@ impl Monitor {
                 updates.put(schema, row.uuid(), watched.tell(self.version, schema, kind, old, new));
             }
         }
-        Ok((!updates.tables.is_empty()).then(|| self.message(database, updates.into_json())))
+        Ok((!updates.tables.is_empty()).then(|| self.message(updates.into_json())))
     }
 }
 

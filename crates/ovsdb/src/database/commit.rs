@@ -65,9 +65,7 @@ impl Ending<'_> {
         if changes.is_empty() {
             return Ok(None);
         }
-        let commit = Commit { id: (context.uuids)(), changes: Arc::new(changes) };
-        self.database.remember(&commit);
-        Ok(Some(commit))
+        Ok(Some(Commit { changes: Arc::new(changes) }))
     }
 
     fn undo(&mut self) {
@@ -278,8 +276,14 @@ impl Ending<'_> {
         Ok(keys)
     }
 
-    fn duplicate(&self, table: usize, columns: &[usize], first: Uuid, second: Uuid) -> Error {
+    fn duplicate(&self, table: usize, columns: &[usize], one: Uuid, other: Uuid) -> Error {
         let schema = &self.database.schema.tables()[table];
+        // Which row comes first must not depend on their UUIDs, which are random: the greater one does.
+        let contents = |uuid: Uuid| {
+            let row = self.database.row(table, uuid);
+            row.map(|row| schema.own_columns().map(|(c, _)| row.datum(c)).collect::<Vec<_>>())
+        };
+        let (first, second) = if contents(one) < contents(other) { (other, one) } else { (one, other) };
         let values = |row: &Row| -> String {
             let values: Vec<_> =
                 columns.iter().map(|c| row.datum(*c).to_text(&schema.columns()[*c].kind)).collect();

@@ -19,7 +19,7 @@ mod table;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 pub use condition::{Clause, Comparison, Condition};
@@ -50,40 +50,22 @@ pub type Before = BTreeMap<(usize, Uuid), Option<Arc<Row>>>;
 /// What a transaction did.
 #[derive(Clone, Debug)]
 pub struct Commit {
-    /// The transaction's identifier, which `monitor_cond_since` speaks of.
-    pub id: Uuid,
     /// The rows that it changed.
     pub changes: Arc<Vec<Change>>,
 }
 
-/// How many transactions are remembered for `monitor_cond_since`; Open vSwitch's figure.
-pub const MAX_HISTORY: usize = 100;
-
-/// How many row changes all remembered transactions may have together, so that the history of a small database with
-/// huge transactions stays small.
-pub const MAX_HISTORY_CHANGES: usize = 100_000;
-
-/// A database: its schema, its rows, and its last transactions.
+/// A database: its schema and its rows.
 #[derive(Debug)]
 pub struct Database {
     schema: Arc<Schema>,
     tables: Vec<Table>,
-    last: Uuid,
-    history: VecDeque<(Uuid, Commit)>,
-    history_changes: usize,
 }
 
 impl Database {
     /// A database without rows.
     pub fn new(schema: Schema) -> Self {
         let tables = (0..schema.tables().len()).map(|index| Table::new(&schema, index)).collect();
-        Self {
-            schema: Arc::new(schema),
-            tables,
-            last: Uuid::ZERO,
-            history: VecDeque::new(),
-            history_changes: 0,
-        }
+        Self { schema: Arc::new(schema), tables }
     }
 
     /// The schema.
@@ -104,42 +86,6 @@ impl Database {
     /// A row.
     pub fn row(&self, table: usize, uuid: Uuid) -> Option<&Arc<Row>> {
         self.tables.get(table)?.row(uuid)
-    }
-
-    /// The identifier of the last transaction; zeros if there was none since the start.
-    pub const fn last_transaction(&self) -> Uuid {
-        self.last
-    }
-
-    /// What changed since transaction `id`: for each row what it was then. `None` if that transaction is not remembered.
-    pub fn changes_since(&self, id: Uuid) -> Option<Before> {
-        let mut before = BTreeMap::new();
-        if id == self.last && id != Uuid::ZERO {
-            return Some(before);
-        }
-        let start = self.history.iter().position(|(previous, _)| *previous == id)?;
-        if id == Uuid::ZERO {
-            // Zeros mean "nothing": whoever says it has no rows at all.
-            return None;
-        }
-        for (_, commit) in self.history.iter().skip(start) {
-            for change in commit.changes.iter() {
-                before.entry((change.table, change.uuid)).or_insert_with(|| change.old.clone());
-            }
-        }
-        Some(before)
-    }
-
-    fn remember(&mut self, commit: &Commit) {
-        self.history_changes += commit.changes.len();
-        self.history.push_back((self.last, commit.clone()));
-        self.last = commit.id;
-        while self.history.len() > MAX_HISTORY
-            || (self.history_changes > MAX_HISTORY_CHANGES && self.history.len() > 1)
-        {
-            let Some((_, commit)) = self.history.pop_front() else { return };
-            self.history_changes -= commit.changes.len();
-        }
     }
 
     /// How many atoms, rows' cells and weak references it holds, as `memory/show` counts them.

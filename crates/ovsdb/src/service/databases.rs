@@ -68,8 +68,17 @@ pub(super) fn io_error(error: &io::Error) -> Error {
 impl Service {
     pub(super) fn add_server_database(&mut self) {
         if let Ok(schema) = Schema::parse(SERVER_SCHEMA) {
+            let text = schema.to_json().to_string();
             self.host(Database::new(schema), Box::new(Nothing), true);
+            self.list(SERVER_DATABASE, &text);
         }
+    }
+
+    /// Adds a database's row to those of `_Server`.
+    fn list(&mut self, name: &str, schema: &str) {
+        let row =
+            json!({"name": name, "model": "standalone", "connected": true, "leader": true, "schema": schema});
+        self.run(SERVER_DATABASE, &[json!({"op": "insert", "table": "Database", "row": row})], None, 0);
     }
 
     fn host(&mut self, database: Database, storage: Box<dyn Storage>, read_only: bool) {
@@ -79,7 +88,7 @@ impl Service {
         self.hosts.insert(name, host);
     }
 
-    /// Serves a database.
+    /// Serves a database. Clients that do not expect that databases come and go are disconnected.
     ///
     /// # Errors
     /// If one of that name is served.
@@ -92,11 +101,13 @@ impl Service {
         if self.hosts.contains_key(&name) {
             return Err(ServiceError::Duplicate(name));
         }
+        for (id, session) in self.sessions.iter_mut().filter(|(_, session)| !session.change_aware) {
+            session.close("adding a database");
+            self.ready.insert(*id);
+        }
         let schema = database.schema().to_json().to_string();
         self.host(database, storage, false);
-        let row =
-            json!({"name": name, "model": "standalone", "connected": true, "leader": true, "schema": schema});
-        self.run(SERVER_DATABASE, &[json!({"op": "insert", "table": "Database", "row": row})], None, 0);
+        self.list(&name, &schema);
         Ok(())
     }
 
@@ -110,18 +121,18 @@ impl Service {
         }
         let gone = json!({"op": "delete", "table": "Database", "where": [["name", "==", name]]});
         self.run(SERVER_DATABASE, &[gone], None, 0);
-        self.forget_database(name, "removing database due to \"remove-db\" command", true);
+        self.forget_database(name, "removing database due to \"remove-db\" command");
         Ok(())
     }
 
     /// Ends what clients have to do with a database: monitors, waiting transactions, and those clients that do not know
     /// that databases can change.
-    fn forget_database(&mut self, name: &str, reason: &'static str, gone: bool) {
+    fn forget_database(&mut self, name: &str, reason: &'static str) {
         for (id, session) in &mut self.sessions {
             let canceled = session.monitors.extract_if(.., |_, monitored| monitored.database == name);
             let canceled: Vec<Value> = canceled.map(|(_, monitored)| monitored.monitor.id).collect();
             if !session.change_aware {
-                session.closing = Some(reason);
+                session.close(reason);
                 self.ready.insert(*id);
                 continue;
             }
@@ -129,9 +140,8 @@ impl Service {
                 session.queue(&Message::notification("monitor_canceled", vec![monitor]));
                 self.ready.insert(*id);
             }
-            if gone {
-                end_waiting(session, name);
-            }
+            end_waiting(session, name);
+            self.ready.insert(*id);
         }
         self.changed.insert(name.to_owned());
         self.touched = true;
@@ -230,12 +240,12 @@ impl Service {
         let update = json!({"op": "update", "table": "Database", "where": [["name", "==", name]],
             "row": {"schema": text}});
         self.run(SERVER_DATABASE, &[update], None, 0);
-        self.forget_database(name, "database was converted to a new schema", false);
+        self.forget_database(name, "database was converted to a new schema");
         Ok(())
     }
 }
 
-/// Transactions that wait on a database that is gone fail.
+/// Transactions that wait on a database that is gone, or another by now, fail.
 fn end_waiting(session: &mut Session, database: &str) {
     let ended: Vec<_> = session.waiting.extract_if(.., |waiting| waiting.database == database).collect();
     for waiting in ended {

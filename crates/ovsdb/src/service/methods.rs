@@ -6,7 +6,7 @@ use super::databases::Ran;
 use super::session::{Monitored, Waiting};
 use super::{MAX_LOCKS, MAX_MONITORS, MAX_WAITING, MAX_WAITING_BYTES, Service, ServiceError, SessionId};
 use crate::Error;
-use crate::monitor::{Monitor, Version};
+use crate::monitor::{Monitor, NO_TRANSACTION, Version};
 use crate::parser::is_id;
 use crate::rpc::Message;
 use crate::schema::Schema;
@@ -195,20 +195,14 @@ impl Service {
             return Err(too_many("monitors", MAX_MONITORS));
         }
         let wrong = |error: Error| error.to_json();
-        let mut monitor =
-            Monitor::new(version, id.clone(), host.database.schema(), requests).map_err(wrong)?;
+        let monitor = Monitor::new(version, id.clone(), host.database.schema(), requests).map_err(wrong)?;
+        let rows = monitor.initial(&host.database);
         let result = match rest.first() {
-            None => monitor.initial(&host.database),
-            Some(last) => {
-                let since = last.as_str().and_then(|text| text.parse::<Uuid>().ok());
-                let since =
-                    since.ok_or_else(|| Error::syntax(last, "last-txn-id must be UUID format.").to_json())?;
-                let (found, rows) = match host.database.changes_since(since) {
-                    Some(known) => (true, monitor.resume(&host.database, known)),
-                    None => (false, monitor.initial(&host.database)),
-                };
-                json!([found, host.database.last_transaction().to_string(), rows])
+            None => rows,
+            Some(last) if last.as_str().is_some_and(|text| text.parse::<Uuid>().is_ok()) => {
+                json!([false, NO_TRANSACTION.to_string(), rows])
             }
+            Some(last) => return Err(Error::syntax(last, "last-txn-id must be UUID format.").to_json()),
         };
         session.monitors.insert(key, Monitored { database: name, monitor });
         Ok(Some(result))

@@ -67,6 +67,15 @@ impl Session {
         }
     }
 
+    /// Has the client disconnected. It is told nothing more, so that it takes no news for those of the databases that it
+    /// knew.
+    pub(super) fn close(&mut self, reason: &'static str) {
+        self.closing = Some(reason);
+        self.waiting.clear();
+        self.monitors.clear();
+        self.told_late.clear();
+    }
+
     pub(super) fn queue(&mut self, message: &Message) {
         let bytes = message.to_bytes();
         self.bytes += bytes.len();
