@@ -25,6 +25,8 @@ pub struct Background {
     pub detach: bool,
     /// Write the process's number to a file of this name; empty for `PROGRAM.pid`.
     pub pidfile: Option<String>,
+    /// What goes wrong in the background is still written to standard error, because it is an answer to what was asked.
+    pub keeps_errors: bool,
 }
 
 /// Files to remove when the process ends.
@@ -100,8 +102,10 @@ impl Background {
             let _ = UnixStream::from(input).write_all(&[1]);
             let null = std::fs::File::options().read(true).write(true).open("/dev/null")?;
             let _ = nix::unistd::dup2_stdin(&null);
-            // What goes wrong later is for the log: nobody looks at the terminal that this was started from.
-            let _ = nix::unistd::dup2_stderr(&null);
+            if !self.keeps_errors {
+                // What goes wrong later is for the log: nobody looks at the terminal that this was started from.
+                let _ = nix::unistd::dup2_stderr(&null);
+            }
         }
         Ok(())
     }

@@ -40,6 +40,7 @@ pub(super) fn transact(context: &mut Context<'_>) -> Result<u8, Fatal> {
         .send("transact", params)
         .map_err(|error| Fatal::new(format!("transaction failed ({})", crate::fatal::reason(&error))))?;
     // A transaction may have to wait, which it then does in the background.
+    context.settings.background.keeps_errors = true;
     context.settings.background.ready()?;
     let result = checked(context.connection.reply(id))?;
     print(context, &result)

@@ -93,6 +93,7 @@ fn watch(
     };
     print_updates(context.out, &mut printer, &context.settings, &watched, updates, true)?;
     context.out.flush()?;
+    context.settings.background.keeps_errors = true;
     context.settings.background.ready()?;
     follow(context, &mut control, &mut printer, &watched)
 }
