@@ -50,6 +50,7 @@ impl<'a> Shell<'a> {
     }
 
     fn converse(&self) -> Result<()> {
+        terminal::keep_interrupts();
         let mut editor: rustyline::Editor<Names, _> = rustyline::Editor::new()?;
         editor.set_helper(Some(Names::new(&self.topology)));
         loop {

@@ -15,6 +15,8 @@ use heddle_lab::client::{Interrupter, Lab, Running, Signaller};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::pty::{OpenptyResult, openpty};
 use nix::sys::termios::{self, SetArg, Termios};
+use tokio::runtime::Runtime;
+use tokio::signal::unix::{Signal, SignalKind};
 
 /// Milliseconds between two looks at the terminal's size.
 const SIZE_EVERY_MS: u16 = 250;
@@ -169,27 +171,35 @@ fn interrupts() -> MutexGuard<'static, Interrupts> {
     static INTERRUPTS: OnceLock<Arc<Mutex<Interrupts>>> = OnceLock::new();
     let interrupts = INTERRUPTS.get_or_init(|| {
         let shared: Arc<Mutex<Interrupts>> = Arc::default();
-        let forwarded = Arc::clone(&shared);
-        std::thread::spawn(move || forward(&forwarded));
+        // Here and not in the thread: what comes before it runs is for us, too.
+        if let Ok((runtime, stream)) = listen() {
+            let forwarded = Arc::clone(&shared);
+            std::thread::spawn(move || runtime.block_on(forward(stream, &forwarded)));
+        }
         shared
     });
     interrupts.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+fn listen() -> io::Result<(Runtime, Signal)> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let entered = runtime.enter();
+    let stream = tokio::signal::unix::signal(SignalKind::interrupt())?;
+    drop(entered);
+    Ok((runtime, stream))
+}
+
 /// Hands interrupts to what runs; while nothing does, an interrupt ends this program unless they are kept.
-fn forward(to: &Mutex<Interrupts>) {
-    let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else { return };
-    runtime.block_on(async {
-        while tokio::signal::ctrl_c().await.is_ok() {
-            let mut interrupts = to.lock().unwrap_or_else(PoisonError::into_inner);
-            match &interrupts.foreground {
-                Some(Foreground::Program(signaller)) => drop(signaller.send(nix::libc::SIGINT)),
-                Some(Foreground::Question(interrupter)) => interrupter.interrupt(),
-                Some(Foreground::Child) => {}
-                None if interrupts.kept => {}
-                None => std::process::exit(128 + nix::libc::SIGINT),
-            }
-            interrupts.happened = true;
+async fn forward(mut stream: Signal, to: &Mutex<Interrupts>) {
+    while stream.recv().await.is_some() {
+        let mut interrupts = to.lock().unwrap_or_else(PoisonError::into_inner);
+        match &interrupts.foreground {
+            Some(Foreground::Program(signaller)) => drop(signaller.send(nix::libc::SIGINT)),
+            Some(Foreground::Question(interrupter)) => interrupter.interrupt(),
+            Some(Foreground::Child) => {}
+            None if interrupts.kept => {}
+            None => std::process::exit(128 + nix::libc::SIGINT),
         }
-    });
+        interrupts.happened = true;
+    }
 }

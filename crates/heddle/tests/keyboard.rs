@@ -6,8 +6,12 @@ mod common;
 use std::io::{Read, Write};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use common::{Place, installed, labs_work, wait_until};
+
+/// How long the shell may take to show something.
+const LIMIT: Duration = Duration::from_secs(10);
 
 /// A lab's shell on a terminal, which `script` makes.
 struct Conversation {
@@ -18,9 +22,13 @@ struct Conversation {
 impl Conversation {
     fn new(place: &Place, words: &str) -> Self {
         let program = place.heddle(&[]);
-        let line = format!("{} {words}", program.get_program().to_str().unwrap());
+        // A shell in between would be interrupted too, and say so by its exit code.
+        let line = format!("exec {} {words}", program.get_program().to_str().unwrap());
         let mut command = Command::new("script");
-        command.args(["-qec", &line, "/dev/null"]).env("HEDDLE_RUNDIR", &place.directory);
+        command
+            .args(["-qec", &line, "/dev/null"])
+            .env("HEDDLE_RUNDIR", &place.directory)
+            .env("SHELL", "/bin/sh");
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         let (mut output, shown) = (child.stdout.take().unwrap(), Arc::new(Mutex::new(String::new())));
         let seen = Arc::clone(&shown);
@@ -44,7 +52,15 @@ impl Conversation {
     /// Waits for the text to have been shown so often.
     #[track_caller]
     fn expect(&self, text: &str, times: usize) {
-        wait_until(&format!("{times} times {text:?}"), || self.shown().matches(text).count() >= times);
+        let begun = Instant::now();
+        while self.shown().matches(text).count() < times {
+            assert!(
+                begun.elapsed() < LIMIT,
+                "not {times} times {text:?} within ten seconds:\n{}",
+                self.shown()
+            );
+            std::thread::sleep(Duration::from_millis(5));
+        }
     }
 }
 
