@@ -26,6 +26,8 @@ pub struct PacketIn {
     pub in_port: u32,
     /// Metadata at that moment.
     pub metadata: u64,
+    /// Whether no flow asked for it: OpenFlow before 1.3 shows packets that no flow takes.
+    pub unasked: bool,
     /// Length of the whole frame in bytes.
     pub total_len: u16,
     /// The frame, cut to what was asked for.

@@ -104,6 +104,8 @@ pub struct Punt {
     pub in_port: u32,
     /// Metadata at that moment.
     pub metadata: u64,
+    /// Whether no flow asked for it.
+    pub unasked: bool,
 }
 
 /// What is known of packets handed to controllers, by the number that the datapath knows.

@@ -125,6 +125,21 @@ pub enum Fragments {
     Match,
 }
 
+/// What becomes of a packet that no flow of a table takes, as OpenFlow 1.1 and 1.2 configure it by table
+/// (OpenFlow 1.2 section A.3.3).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Miss {
+    /// As the bridge has it: dropped, or shown to controllers that wait for such packets.
+    #[default]
+    Default,
+    /// It goes to the controllers.
+    Controller,
+    /// It goes on in the next table.
+    Continue,
+    /// It is dropped.
+    Drop,
+}
+
 /// A bridge's configuration at one moment, as translations read it. Structurally shared with its predecessors.
 #[derive(Clone, Default)]
 pub struct Snapshot {
@@ -138,6 +153,10 @@ pub struct Snapshot {
     pub standalone: bool,
     /// How fragments are handled.
     pub fragments: Fragments,
+    /// What becomes of packets that no flow takes, by table, where something else than the default is said.
+    pub misses: HashTrieMapSync<u8, Miss>,
+    /// Whether a controller waits for packets that no flow takes, as those of OpenFlow before 1.3 do.
+    pub shows_misses: bool,
 }
 
 impl Snapshot {

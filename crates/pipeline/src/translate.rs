@@ -19,9 +19,11 @@ use heddle_wire::{Packet, ethertype};
 
 use crate::bridge::{Bridge, Network, PacketIn, Place};
 use crate::decision::{Credit, Dependency, Kept, Visit};
+use crate::flow_mod::TABLES;
 use crate::frozen::{Frozen, Punt, Step};
 use crate::group::connection_fields;
-use crate::table::{Attachment, Flow, Fragments, Port, Snapshot};
+
+use crate::table::{Attachment, Flow, Fragments, Miss, Port, Snapshot};
 use crate::trace::{Kind, Story};
 
 /// Bridges and resubmissions within each other.
@@ -46,6 +48,15 @@ struct Stay {
     cookie: u64,
     table_miss: bool,
     action_set: Vec<Action>,
+}
+
+/// What becomes of a packet that a table has no flow for.
+#[derive(Clone, Copy)]
+enum Misses {
+    /// What is configured.
+    Configured,
+    /// It is dropped: nobody asked for more than to try that table.
+    Dropped,
 }
 
 /// One run.
@@ -288,7 +299,7 @@ impl<'a> Translation<'a> {
             self.explain(Kind::Action, || "NORMAL".into());
             return self.normal();
         }
-        self.enter_table(0, self.stay.in_port);
+        self.enter_table(0, self.stay.in_port, Misses::Configured);
         self.end_of_pipeline();
         self.freeze_rest();
     }
@@ -362,7 +373,7 @@ impl<'a> Translation<'a> {
 
     /// Looks a table up for a packet that is in by `in_port`, and runs what it says. The flow's actions find the port that
     /// the packet is really in by, so that flooding and `IN_PORT` do what they say.
-    fn enter_table(&mut self, table: u8, in_port: u32) {
+    fn enter_table(&mut self, table: u8, in_port: u32, misses: Misses) {
         if self.over() {
             return;
         }
@@ -411,10 +422,25 @@ impl<'a> Translation<'a> {
             Some(flow) => self.run_flow(&flow),
             None => {
                 self.open(Kind::Table, || format!("{table:2}. No match."));
-                self.drop_because("no matching flow");
+                self.missed(table, in_port, misses);
             }
         }
         self.close_to(level);
+    }
+
+    /// No flow of this table takes the packet.
+    fn missed(&mut self, table: u8, in_port: u32, misses: Misses) {
+        let snapshot = Arc::clone(&self.stay.snapshot);
+        let configured = match misses {
+            Misses::Configured => snapshot.misses.get(&table).copied().unwrap_or_default(),
+            Misses::Dropped => Miss::Drop,
+        };
+        match configured {
+            Miss::Default if !snapshot.shows_misses => self.drop_because("no matching flow"),
+            Miss::Default | Miss::Controller => self.show_miss(),
+            Miss::Continue if table < TABLES - 1 => self.enter_table(table + 1, in_port, misses),
+            Miss::Continue | Miss::Drop => self.drop_because("no matching flow"),
+        }
     }
 
     /// Bits that were looked at count, where their values are the packet's own.
@@ -478,7 +504,9 @@ impl<'a> Translation<'a> {
                 Instruction::WriteMetadata { value, mask } => {
                     self.write(Field::Metadata, u128::from(*value), u128::from(*mask));
                 }
-                Instruction::GotoTable(table) => self.enter_table(*table, self.stay.in_port),
+                Instruction::GotoTable(table) => {
+                    self.enter_table(*table, self.stay.in_port, Misses::Configured)
+                }
                 Instruction::Meter(_) => {}
             }
             if let Some(rest) = &mut self.frozen {
@@ -527,7 +555,7 @@ impl<'a> Translation<'a> {
             Action::DecTtl => self.decrement(Field::NwTtl),
             Action::DecMplsTtl => self.decrement(Field::MplsTtl),
             Action::Group(id) => self.group(id),
-            Action::Resubmit { port, table } => self.resubmit(port, table),
+            Action::Resubmit { port, table } => self.resubmit(port, table, Misses::Dropped),
             Action::Move { src, src_ofs, dst, dst_ofs, n_bits } => {
                 self.move_bits(src, src_ofs, dst, dst_ofs, n_bits);
             }
@@ -670,14 +698,14 @@ impl<'a> Translation<'a> {
         self.frozen = Some(Vec::new());
     }
 
-    fn resubmit(&mut self, as_port: Option<u32>, table: Option<u8>) {
+    fn resubmit(&mut self, as_port: Option<u32>, table: Option<u8>, misses: Misses) {
         if self.depth >= MAX_DEPTH {
             return self.fail("too many resubmissions within each other");
         }
         let old_table = self.stay.table;
         let number = as_port.filter(|&number| number != port::IN_PORT).unwrap_or(self.stay.in_port);
         self.depth += 1;
-        self.enter_table(table.unwrap_or(old_table), number);
+        self.enter_table(table.unwrap_or(old_table), number, misses);
         self.depth -= 1;
         // What ends the actions of a flow does not end those of the flow that resubmitted.
         self.halted = false;
@@ -721,7 +749,7 @@ impl<'a> Translation<'a> {
         let in_port = self.stay.in_port;
         match number {
             port::IN_PORT => self.output_to(in_port),
-            port::TABLE => self.resubmit(None, Some(0)),
+            port::TABLE => self.resubmit(None, Some(0), Misses::Configured),
             port::NORMAL => self.normal(),
             port::FLOOD => self.flood(port::config::NO_FLOOD),
             port::ALL => self.flood(0),
@@ -882,7 +910,20 @@ impl<'a> Translation<'a> {
         self.punt(0, max_len);
     }
 
+    /// A packet-in for a packet that no flow takes and that no flow asked for (OpenFlow before 1.3).
+    fn show_miss(&mut self) {
+        if self.config_of(self.stay.in_port) & port::config::NO_PACKET_IN != 0 {
+            return self.drop_because("port causes no packet-in");
+        }
+        self.stay.cookie = 0;
+        self.punt_as(0, u16::MAX, true);
+    }
+
     fn punt(&mut self, reason: u8, max_len: u16) {
+        self.punt_as(reason, max_len, false);
+    }
+
+    fn punt_as(&mut self, reason: u8, max_len: u16, unasked: bool) {
         self.commit();
         let punt = Punt {
             bridge: self.stay.bridge.name.clone(),
@@ -891,6 +932,7 @@ impl<'a> Translation<'a> {
             cookie: self.stay.cookie,
             in_port: self.stay.in_port,
             metadata: self.key.get(Field::Metadata) as u64,
+            unasked,
         };
         let (id, forgot) = self.network.punts.number(&punt);
         self.actions.push(Act::Punt { id, max_len });
@@ -1034,6 +1076,7 @@ impl Translator for Pipeline {
             cookie: punt.cookie,
             in_port: punt.in_port,
             metadata: punt.metadata,
+            unasked: punt.unasked,
             total_len: whole.len().min(usize::from(u16::MAX)) as u16,
             data: whole.data()[..length].to_vec(),
         });

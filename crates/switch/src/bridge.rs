@@ -62,7 +62,7 @@ pub struct ManagedBridge {
     /// The datapath's clock.
     pub clock: Clock,
     /// What its connections share.
-    pub control: Control,
+    pub control: Arc<Control>,
     network: Arc<Network>,
     datapath: Datapath<Pipeline>,
     events: broadcast::Sender<Event>,
@@ -114,7 +114,7 @@ impl ManagedBridge {
         Self {
             bridge,
             datapath_id: AtomicU64::new(datapath_id),
-            control: Control::default(),
+            control: Arc::default(),
             network,
             datapath,
             events,
@@ -270,6 +270,17 @@ impl ManagedBridge {
         if self.bridge.snapshot().standalone != standalone {
             self.bridge.publish(|snapshot, changes| {
                 snapshot.standalone = standalone;
+                changes.everything();
+            });
+        }
+    }
+
+    /// Shows packets that no flow takes where a controller waits for them, and drops them where none does.
+    pub(crate) fn show_misses(&self) {
+        let wanted = self.control.wants_misses();
+        if self.bridge.snapshot().shows_misses != wanted {
+            self.bridge.publish(|snapshot, changes| {
+                snapshot.shows_misses = wanted;
                 changes.everything();
             });
         }
@@ -442,6 +453,7 @@ impl ManagedBridge {
     pub fn expire(&self) {
         let now_ms = self.clock.now_ms();
         self.fail_open(now_ms);
+        self.show_misses();
         if self.bridge.fdb.expire(now_ms) {
             self.bridge.touch();
         }

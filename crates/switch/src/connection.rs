@@ -19,6 +19,7 @@ use heddle_pipeline::flow_mod::{Gone, TABLES, flow_removed};
 use heddle_pipeline::table::Fragments;
 
 pub use self::control::Control;
+use self::control::Seat;
 pub(crate) use self::statistics::port_description;
 use crate::bridge::{Event, ManagedBridge};
 
@@ -35,7 +36,7 @@ const INVALID_TTL: u8 = 2;
 
 /// One connection, from its first byte.
 pub struct Connection {
-    id: u64,
+    seat: Seat,
     framer: Framer,
     /// The version that both ends agreed on.
     version: Option<Version>,
@@ -58,7 +59,7 @@ impl Connection {
     pub fn new(controller: bool, bridge: &ManagedBridge) -> (Self, Vec<u8>) {
         let hello = Message::new(1, Body::Hello(bridge.versions())).encode();
         let connection = Self {
-            id: bridge.control.join(),
+            seat: Seat::new(&bridge.control),
             framer: Framer::default(),
             version: None,
             table_ids: false,
@@ -91,7 +92,7 @@ impl Connection {
 
     /// The peer's role, as the database has it.
     pub fn role(&self, bridge: &ManagedBridge) -> &'static str {
-        match bridge.control.role(self.id, self.role) {
+        match bridge.control.role(self.seat.id, self.role) {
             role::MASTER => "master",
             role::SLAVE => "slave",
             _ => "other",
@@ -121,7 +122,19 @@ impl Connection {
                 out.extend(fault.reply(self.version.unwrap_or_default()).encode());
             }
         }
+        self.seat.set_wants_misses(self.wants_misses());
+        bridge.show_misses();
         out
+    }
+
+    /// Whether the peer gets what nobody told the switch to send it.
+    fn is_told(&self) -> bool {
+        self.version.is_some() && (self.controller || self.miss_send_len != 0)
+    }
+
+    /// Whether packets that no flow takes are for the peer: OpenFlow before 1.3 has no flow that would ask for them.
+    fn wants_misses(&self) -> bool {
+        self.is_told() && !self.closing && self.version < Some(Version::V1_3)
     }
 
     /// Answers one message; what is refused is quoted in the error.
@@ -163,7 +176,10 @@ impl Connection {
 
     /// What the peer is told of an event, if it wants to be told.
     pub fn announce(&self, event: &Event, bridge: &ManagedBridge) -> Option<Vec<u8>> {
-        if self.version.is_none() || !(self.controller || self.miss_send_len != 0) {
+        if !self.is_told() {
+            return None;
+        }
+        if matches!(event, Event::PacketIn(packet) if packet.unasked) && !self.wants_misses() {
             return None;
         }
         let (kind, reason) = match event {
@@ -171,7 +187,7 @@ impl Connection {
             Event::PortStatus(reason, _) => (2, *reason),
             Event::FlowRemoved(removed) => (4, removed.reason),
         };
-        let slave = usize::from(bridge.control.role(self.id, self.role) == role::SLAVE);
+        let slave = usize::from(bridge.control.role(self.seat.id, self.role) == role::SLAVE);
         if self.wants[kind + slave] >> reason & 1 == 0 {
             return None;
         }
@@ -203,7 +219,7 @@ impl Connection {
 
     /// Does what a message asks; the answer, where there is one.
     fn handle(&mut self, message: Message, bridge: &ManagedBridge) -> Result<Option<Body>, OfError> {
-        if changes(&message.body) && bridge.control.role(self.id, self.role) == role::SLAVE {
+        if changes(&message.body) && bridge.control.role(self.seat.id, self.role) == role::SLAVE {
             return Err(OfError::RequestIsSlave);
         }
         Ok(match message.body {
@@ -271,10 +287,10 @@ impl Connection {
             Body::RoleRequest(wanted, generation) => {
                 if wanted != role::NO_CHANGE {
                     let generation = (message.form.version != Version::V1_0).then_some(generation);
-                    bridge.control.claim(self.id, wanted, generation)?;
+                    bridge.control.claim(self.seat.id, wanted, generation)?;
                     self.role = wanted;
                 }
-                let role = bridge.control.role(self.id, self.role);
+                let role = bridge.control.role(self.seat.id, self.role);
                 Some(Body::RoleReply(role, bridge.control.generation()))
             }
             Body::GetAsyncRequest => Some(Body::GetAsyncReply(self.wants)),

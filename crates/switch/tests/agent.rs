@@ -105,6 +105,36 @@ fn told(peer: &Peer, events: &mut tokio::sync::broadcast::Receiver<Event>, kind:
     None
 }
 
+/// OpenFlow before 1.3 has no flow that asks for packets which no other takes, so its controllers get them unasked.
+#[test]
+fn a_controller_of_openflow_1_0_sees_what_no_flow_takes() {
+    let switch = switch();
+    let newer = Peer::new(&switch, true);
+    let mut older = Peer::silent(&switch, true);
+    let mut events = newer.bridge.events();
+    let frame = [vec![2, 0, 0, 0, 0, 9, 2, 0, 0, 0, 0, 8, 8, 1], vec![7; 200]].concat();
+    let inject = || switch.dummy("p1").unwrap().inject(heddle_wire::Packet::from_frame(&frame));
+    inject();
+    assert_eq!(told(&newer, &mut events, 10), None);
+    older.tell(&hello(1, ""));
+    inject();
+    let mut seen = Vec::new();
+    let deadline = Instant::now() + Duration::from_secs(5);
+    while seen.is_empty() && Instant::now() < deadline {
+        while let Ok(event) = events.try_recv() {
+            assert_eq!(newer.connection.announce(&event, &newer.bridge), None);
+            seen.extend(older.connection.announce(&event, &older.bridge));
+        }
+    }
+    // No buffer, so the whole frame; port 1; no match.
+    let wanted = [hex("010a 00e8 00000000 ffffffff 00d6 0001 00 00"), frame.clone()].concat();
+    assert_eq!(seen, [wanted]);
+    drop(older);
+    newer.bridge.expire();
+    inject();
+    assert_eq!(told(&newer, &mut events, 10), None, "nobody waits for them any more");
+}
+
 #[test]
 fn what_comes_unasked_depends_on_masks_and_configuration() {
     let switch = switch();

@@ -1,7 +1,8 @@
 //! What the connections of a bridge share: who is master (OpenFlow 1.3.5 section 6.3.6).
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use heddle_openflow::OfError;
 use heddle_openflow::message::role;
@@ -11,6 +12,38 @@ use heddle_openflow::message::role;
 pub struct Control {
     connections: AtomicU64,
     mastership: Mutex<Mastership>,
+    /// Connections that want packets which no flow takes.
+    misses: Mutex<BTreeSet<u64>>,
+}
+
+/// A connection's place among those of its bridge; it is free again once the value is gone.
+#[derive(Debug)]
+pub(super) struct Seat {
+    control: Arc<Control>,
+    /// A number that no other connection has had.
+    pub(super) id: u64,
+}
+
+impl Seat {
+    pub(super) fn new(control: &Arc<Control>) -> Self {
+        Self { control: Arc::clone(control), id: control.join() }
+    }
+
+    /// Says whether the peer wants packets that no flow takes.
+    pub(super) fn set_wants_misses(&self, wants: bool) {
+        let mut misses = self.control.misses();
+        if wants {
+            misses.insert(self.id);
+        } else {
+            misses.remove(&self.id);
+        }
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.set_wants_misses(false);
+    }
 }
 
 #[derive(Debug, Default)]
@@ -26,8 +59,17 @@ impl Control {
         self.mastership.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn misses(&self) -> MutexGuard<'_, BTreeSet<u64>> {
+        self.misses.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether a peer wants packets that no flow takes.
+    pub(crate) fn wants_misses(&self) -> bool {
+        !self.misses().is_empty()
+    }
+
     /// A number for a new connection, which no other has had.
-    pub(super) fn join(&self) -> u64 {
+    fn join(&self) -> u64 {
         self.connections.fetch_add(1, Ordering::Relaxed)
     }
 
