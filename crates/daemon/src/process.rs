@@ -14,6 +14,7 @@ use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::OnceLock;
+use std::thread::ScopedJoinHandle;
 use std::time::{Duration, Instant};
 
 use heddle_clients::fatal::Fatal;
@@ -40,17 +41,17 @@ const MAX_STARTS: u32 = 8;
 const RESTART_EVERY: Duration = Duration::from_secs(10);
 /// How Rust ends a process whose main thread panicked.
 const PANIC_EXIT: i32 = 101;
-/// Signals that speak of a crash, not of an order.
-const CRASHES: [Signal; 9] = [
-    Signal::SIGABRT,
-    Signal::SIGALRM,
-    Signal::SIGBUS,
-    Signal::SIGFPE,
-    Signal::SIGILL,
-    Signal::SIGPIPE,
-    Signal::SIGSEGV,
-    Signal::SIGXCPU,
-    Signal::SIGXFSZ,
+/// Signals that speak of a crash, not of an order, and the words for them that scripts look for in logs.
+const CRASHES: [(Signal, &str); 9] = [
+    (Signal::SIGABRT, "Aborted"),
+    (Signal::SIGALRM, "Alarm clock"),
+    (Signal::SIGBUS, "Bus error"),
+    (Signal::SIGFPE, "Floating point exception"),
+    (Signal::SIGILL, "Illegal instruction"),
+    (Signal::SIGPIPE, "Broken pipe"),
+    (Signal::SIGSEGV, "Segmentation fault"),
+    (Signal::SIGXCPU, "CPU time limit exceeded"),
+    (Signal::SIGXFSZ, "File size limit exceeded"),
 ];
 
 static PROGRAM: OnceLock<(&'static str, Instant)> = OnceLock::new();
@@ -343,27 +344,37 @@ impl Arguments {
         let mut waited = SigSet::empty();
         waited.extend([Signal::SIGCHLD, Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP]);
         let blocked = waited.thread_block().map_err(|error| error.to_string());
-        let begun = blocked.and_then(|()| self.begin_log());
-        begun.map_or_else(Stop::failed, |()| self.watch_until(&waited, starter))
+        if let Err(error) = blocked.and_then(|()| self.begin_log()) {
+            return Stop::failed(error);
+        }
+        std::thread::scope(|scope| {
+            // Lines of the log name the thread that writes them: so it is told from the daemon that it watches.
+            let thread = std::thread::Builder::new().name("monitor".into());
+            let watching = thread.spawn_scoped(scope, || self.watch_until(&waited, starter));
+            let ended = watching.map(ScopedJoinHandle::join);
+            ended.map_or_else(Stop::from, |stop| stop.unwrap_or_else(|_| Stop::failed("the watch crashed")))
+        })
     }
 
     fn watch_until(&self, waited: &SigSet, mut starter: Option<UnixStream>) -> Stop {
-        let mut restarted = None::<Instant>;
+        let (mut restarted, mut crashes) = (None::<Instant>, 0_u64);
         let mut run = || -> io::Result<Stop> {
             loop {
                 let input =
                     starter.take().map_or_else(Stdio::null, |stream| Stdio::from(OwnedFd::from(stream)));
                 let child = self.spawn("daemon", input)?;
+                let pid = child.id();
                 if self.detach {
                     // What is wrong the daemon says itself, and what goes wrong later is for the log.
                     leave_terminal()?;
                 }
                 let status = wait_for(child, waited)?;
-                if !crashed(status) {
+                let Some(how) = crash(status) else {
                     let code = status.code().unwrap_or(0).clamp(0, 255) as u8;
                     return Ok(Stop { text: String::new(), error: String::new(), code });
-                }
-                ::log::error!(target: "daemon_unix", "{} died ({status}), restarting", self.name);
+                };
+                crashes += 1;
+                ::log::error!(target: "daemon_unix", "{crashes} crashes: pid {pid} died, {how}, restarting");
                 if let Some(last) = restarted {
                     std::thread::sleep(RESTART_EVERY.saturating_sub(last.elapsed()));
                 }
@@ -396,9 +407,13 @@ fn leave_terminal() -> io::Result<()> {
     Ok(())
 }
 
-fn crashed(status: ExitStatus) -> bool {
-    let signal = status.signal().and_then(|number| Signal::try_from(number).ok());
-    status.code() == Some(PANIC_EXIT) || signal.is_some_and(|signal| CRASHES.contains(&signal))
+/// How a daemon crashed; nothing if it ended otherwise.
+fn crash(status: ExitStatus) -> Option<String> {
+    if status.code() == Some(PANIC_EXIT) {
+        return Some(format!("exit status {PANIC_EXIT}"));
+    }
+    let signal = status.signal().and_then(|number| Signal::try_from(number).ok())?;
+    CRASHES.iter().find(|(crash, _)| *crash == signal).map(|(_, words)| format!("killed ({words})"))
 }
 
 /// The daemon's process; its pid file goes with the value.
@@ -508,9 +523,10 @@ mod tests {
 
     #[test]
     fn crashes_are_told_from_orders() {
-        assert!(crashed(ExitStatus::from_raw(Signal::SIGSEGV as i32)));
-        assert!(crashed(ExitStatus::from_raw(PANIC_EXIT << 8)));
-        assert!(!crashed(ExitStatus::from_raw(Signal::SIGTERM as i32)));
-        assert!(!crashed(ExitStatus::from_raw(1 << 8)));
+        let how = |raw| crash(ExitStatus::from_raw(raw));
+        assert_eq!(how(Signal::SIGSEGV as i32).as_deref(), Some("killed (Segmentation fault)"));
+        assert_eq!(how(PANIC_EXIT << 8).as_deref(), Some("exit status 101"));
+        assert_eq!(how(Signal::SIGTERM as i32), None);
+        assert_eq!(how(1 << 8), None);
     }
 }

@@ -219,10 +219,12 @@ fn bridge(tables: &Tables, row: Row<'_>, options: Options, restoring: bool) -> B
 fn interface(row: Row<'_>, bridge: &str, dummy: bool, options: Options) -> Interface {
     let name = row.text("name").to_owned();
     let local = name == bridge;
-    let kind = if is_name(&name) {
-        kind(row, local, dummy, options)
-    } else {
+    let kind = if !is_name(&name) {
         Err("the name is no interface's".into())
+    } else if !local && is_reserved(&name) {
+        Err(format!("could not create interface {name}, name is reserved"))
+    } else {
+        kind(row, local, dummy, options)
     };
     Interface {
         row: row.uuid,
@@ -234,6 +236,27 @@ fn interface(row: Row<'_>, bridge: &str, dummy: bool, options: Options) -> Inter
         kind,
         local,
     }
+}
+
+/// Whether a name is of those that Open vSwitch keeps for its own devices: its datapaths', and its tunnels' in the
+/// system. The database stays one that either can be started from.
+fn is_reserved(name: &str) -> bool {
+    let datapath = name.strip_prefix("ovs-");
+    let tunnel = [
+        "bareudp_sys",
+        "erspan_sys",
+        "genev_sys",
+        "gre_sys",
+        "gtpu_sys",
+        "ip6erspan_sys",
+        "ip6gre_sys",
+        "lisp_sys",
+        "srv6_sys",
+        "stt_sys",
+        "vxlan_sys",
+    ];
+    datapath.is_some_and(|kind| kind == "dummy" || DATAPATH_TYPES.contains(&kind))
+        || tunnel.iter().any(|reserved| name.starts_with(reserved))
 }
 
 fn kind(row: Row<'_>, local: bool, dummy: bool, options: Options) -> Result<Kind, String> {
