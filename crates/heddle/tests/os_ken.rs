@@ -1,15 +1,15 @@
 //! The running program, spoken to by os-ken's message library: a codec that shares nothing with ours. Skipped, aloud,
-//! where that is not installed; `scripts/os-ken` installs it into the target directory.
+//! where that is not installed; `scripts/python` installs it into the target directory.
 #![allow(missing_docs, clippy::unwrap_used)]
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
-/// A Python that has os-ken: the one that `scripts/os-ken` made, or the system's.
+/// A Python that has os-ken: the one that `scripts/python` made, or the system's.
 fn python() -> Option<PathBuf> {
     let target = Path::new(env!("CARGO_BIN_EXE_heddle")).ancestors().nth(2).unwrap();
-    [target.join("os-ken/bin/python"), PathBuf::from("python3")].into_iter().find(|python| {
+    [target.join("python/bin/python"), PathBuf::from("python3")].into_iter().find(|python| {
         let found = Command::new(python).args(["-c", "import os_ken"]).output();
         found.is_ok_and(|output| output.status.success())
     })
@@ -28,7 +28,7 @@ impl Drop for Running {
 #[test]
 fn another_codec_understands_us_and_is_understood() {
     let Some(python) = python() else {
-        eprintln!("SKIPPED: os-ken is not installed (run scripts/os-ken)");
+        eprintln!("SKIPPED: os-ken is not installed (run scripts/python)");
         return;
     };
     let directory = std::env::temp_dir().join(format!("heddle-os-ken-{}", std::process::id()));

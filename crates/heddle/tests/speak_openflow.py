@@ -171,8 +171,18 @@ def main(path):
     bridge.tell(parser.OFPSetAsync(DATAPATH, [7, 0], [7, 7], [15, 0]))
     assert bridge.ask(parser.OFPGetAsyncRequest(DATAPATH), parser.OFPGetAsyncReply).packet_in_mask == [7, 0]
     bridge.refused(flow(parser.OFPMatch(), apply(parser.OFPActionGroup(1))), of.OFPET_BAD_ACTION, of.OFPBAC_BAD_OUT_GROUP)
-    bridge.refused(parser.OFPGroupMod(DATAPATH, of.OFPGC_ADD, of.OFPGT_ALL, 1, []), of.OFPET_GROUP_MOD_FAILED, of.OFPGMFC_OUT_OF_GROUPS)
-    bridge.refused(parser.OFPMeterMod(DATAPATH, of.OFPMC_ADD, of.OFPMF_KBPS, 1, []), of.OFPET_METER_MOD_FAILED, of.OFPMMFC_OUT_OF_METERS)
+    buckets = [parser.OFPBucket(actions=[parser.OFPActionOutput(1, 0)]), parser.OFPBucket(actions=[parser.OFPActionOutput(2, 0)])]
+    bridge.tell(parser.OFPGroupMod(DATAPATH, of.OFPGC_ADD, of.OFPGT_ALL, 1, buckets))
+    bridge.refused(parser.OFPGroupMod(DATAPATH, of.OFPGC_ADD, of.OFPGT_ALL, 1, []), of.OFPET_GROUP_MOD_FAILED, of.OFPGMFC_GROUP_EXISTS)
+    bridge.tell(flow(parser.OFPMatch(), apply(parser.OFPActionGroup(1))))
+    groups = bridge.ask(parser.OFPGroupDescStatsRequest(DATAPATH, 0), parser.OFPGroupDescStatsReply).body
+    assert [(group.group_id, written(group.buckets[1].actions)) for group in groups] == [(1, written(buckets[1].actions))], groups
+    counters = bridge.ask(parser.OFPGroupStatsRequest(DATAPATH, 0, of.OFPG_ALL), parser.OFPGroupStatsReply).body
+    assert [(group.group_id, group.ref_count, len(group.bucket_stats)) for group in counters] == [(1, 1, 2)], counters
+    bridge.tell(parser.OFPGroupMod(DATAPATH, of.OFPGC_DELETE, of.OFPGT_ALL, of.OFPG_ALL, []))
+    gone = bridge.ask(parser.OFPFlowStatsRequest(DATAPATH), parser.OFPFlowStatsReply).body
+    assert not gone, "a flow goes with its group"
+    bridge.refused(parser.OFPMeterMod(DATAPATH, of.OFPMC_MODIFY, of.OFPMF_KBPS, 1, []), of.OFPET_METER_MOD_FAILED, of.OFPMMFC_UNKNOWN_METER)
     port = parser.OFPPortMod(DATAPATH, port_no=1, hw_addr=ports[1].hw_addr, config=of.OFPPC_PORT_DOWN, mask=of.OFPPC_PORT_DOWN)
     bridge.say(port)
     status = bridge.read()

@@ -172,6 +172,28 @@ fn own_clients_drive_it() {
 }
 
 #[test]
+fn python_libraries_drive_it() {
+    let target = Path::new(env!("CARGO_BIN_EXE_heddle")).ancestors().nth(2).unwrap();
+    let python = target.join("python/bin/python");
+    if !Command::new(&python)
+        .args(["-c", "import ovs, ovsdbapp"])
+        .output()
+        .is_ok_and(|it| it.status.success())
+    {
+        eprintln!("SKIPPED: Open vSwitch's Python library and ovsdbapp are not installed (scripts/python)");
+        return;
+    }
+    let place = Place::new();
+    place.start(&[]);
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/speak_ovsdb.py");
+    let socket = place.directory.join("db.sock");
+    let output = Command::new(python).arg(script).arg(&socket).output().unwrap();
+    let said =
+        [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).concat();
+    assert!(output.status.success() && said.contains("understood"), "{said}");
+}
+
+#[test]
 fn bridges_are_there_again_after_a_kill() {
     let place = Place::with_own_clients();
     place.start(&["--enable-dummy=override"]);
