@@ -6,6 +6,7 @@
 
 pub mod action;
 mod action_codec;
+pub mod bundle;
 mod bytes;
 pub mod error;
 mod flow_mod;

@@ -7,8 +7,9 @@ use heddle_flow::Match;
 
 use crate::action::Action;
 use crate::action_codec::{decode_actions, encode_actions};
+use crate::bundle::{self, BundleAdd, BundleControl};
 use crate::bytes::{Put, Reader};
-use crate::error::OfError;
+use crate::error::{ONF, OfError};
 pub use crate::flow_mod::{Command, FlowMod, FlowRemoved};
 use crate::flow_mod::{decode_flow_mod, decode_flow_removed, encode_flow_mod, encode_flow_removed};
 pub use crate::framer::Framer;
@@ -158,6 +159,10 @@ pub enum Body {
     FlowModTableId(bool),
     /// How packets come: 0 as OpenFlow 1.0 has it, 1 with table and cookie (Nicira's, for OpenFlow 1.0).
     PacketInFormat(u32),
+    /// Opens, closes, commits or discards a bundle.
+    BundleControl(BundleControl),
+    /// Adds a message to a bundle.
+    BundleAdd(BundleAdd),
 }
 
 /// A message that was refused.
@@ -260,7 +265,7 @@ pub(crate) fn decode_common(kind: u8, reader: &mut Reader<'_>) -> Result<Option<
 fn decode_body(kind: u8, reader: &mut Reader<'_>) -> Result<Body, OfError> {
     let body = match kind {
         1..=3 | 5 | 7..=9 => decode_common(kind, reader)?.ok_or(OfError::RequestBadType)?,
-        4 => return Err(experimenter(reader)?),
+        4 => decode_experimenter(reader)?,
         6 => decode_features(reader)?,
         10 => decode_packet_in(reader)?,
         11 => Body::FlowRemoved(decode_flow_removed(reader)?),
@@ -301,6 +306,22 @@ fn decode_body(kind: u8, reader: &mut Reader<'_>) -> Result<Body, OfError> {
         _ => return Err(OfError::RequestBadType),
     };
     if reader.left() != 0 { Err(OfError::RequestBadLength) } else { Ok(body) }
+}
+
+/// Reads an experimenter's message: what versions after 1.3 have is an extension to it.
+fn decode_experimenter(reader: &mut Reader<'_>) -> Result<Body, OfError> {
+    let mut ahead = *reader;
+    match (ahead.u32()?, ahead.u32()?) {
+        (ONF, bundle::CONTROL) => {
+            *reader = ahead;
+            bundle::decode_control(reader)
+        }
+        (ONF, bundle::ADD) => {
+            *reader = ahead;
+            bundle::decode_add(reader)
+        }
+        _ => Err(experimenter(reader)?),
+    }
 }
 
 /// Which of an experimenter's message is not known: its sender, or what it says.
@@ -503,6 +524,14 @@ fn encode_newer(out: &mut Vec<u8>, body: &Body) -> Option<u8> {
         Body::GetAsyncReply(masks) | Body::SetAsync(masks) => {
             masks.iter().for_each(|&mask| out.u32(mask));
             if matches!(body, Body::GetAsyncReply(_)) { 27 } else { 28 }
+        }
+        Body::BundleControl(_) | Body::BundleAdd(_) => {
+            out.u32(ONF);
+            let at = out.len();
+            out.zeros(4);
+            let kind = bundle::encode(out, body)?;
+            out[at..at + 4].copy_from_slice(&kind.to_be_bytes());
+            4
         }
         _ => return None,
     })
