@@ -1,0 +1,63 @@
+//! Ending a translation with a recirculation, and going on from there when the packet has been looked up again.
+
+use std::sync::Arc;
+
+use heddle_datapath::Action as Act;
+
+use super::{PIPELINE, Translation};
+use crate::bridge::{Network, Place};
+use crate::frozen::{Frozen, Step};
+use crate::trace::Kind;
+
+impl Translation<'_> {
+    pub(super) fn thawed(network: &Network, id: u32) -> Result<(Place, Frozen), &'static str> {
+        let state = network.frozen.value(id).ok_or("recirculation is stale")?;
+        let bridge = network.bridge(&state.bridge).ok_or("recirculation is stale")?;
+        Ok((Place { bridge, port: state.in_port, counters: Arc::default() }, state))
+    }
+
+    pub(super) fn thaw(&mut self, id: u32, state: Frozen) {
+        let name = self.stay.bridge.name.clone();
+        self.open(Kind::Bridge, || format!("bridge(\"{name}\")"));
+        self.open(Kind::Table, || "thaw".into());
+        self.explain(Kind::Action, || format!("Resuming from table {}, recirculation {id:#x}", state.table));
+        self.close_to(1);
+        self.depend();
+        self.stay.table = state.table;
+        self.stay.action_set = state.action_set;
+        self.key.words[PIPELINE].copy_from_slice(&state.words);
+        self.written.words[PIPELINE].fill(u64::MAX);
+        for step in state.steps {
+            match (&mut self.frozen, step) {
+                (Some(rest), step) => rest.push(step),
+                (None, Step::Actions(actions)) => self.apply(&actions),
+                (None, Step::Instructions(instructions)) => self.instructions(&instructions),
+            }
+        }
+        self.end_of_pipeline();
+        self.freeze_rest();
+    }
+
+    /// Where the translation froze, ends it with a recirculation.
+    pub(super) fn freeze_rest(&mut self) {
+        let Some(steps) = self.frozen.take() else { return };
+        let state = Frozen {
+            bridge: self.stay.bridge.name.clone(),
+            in_port: self.stay.in_port,
+            table: self.stay.table,
+            words: self.key.words[PIPELINE].to_vec(),
+            steps,
+            action_set: std::mem::take(&mut self.stay.action_set),
+        };
+        let (id, forgot) = self.network.frozen.number(&state);
+        self.actions.push(Act::Recirculate(id));
+        self.renumber(forgot);
+    }
+
+    /// Where numbers were forgotten, the decisions that name them are made again.
+    pub(super) fn renumber(&mut self, forgot: bool) {
+        if forgot {
+            self.network.decide_again();
+        }
+    }
+}

@@ -1,0 +1,46 @@
+//! Running groups.
+
+use std::sync::Arc;
+
+use heddle_openflow::group::GroupKind;
+
+use super::tables::{set_order, write_actions};
+use super::{MAX_DEPTH, Translation};
+use crate::decision::Credit;
+use crate::group::connection_fields;
+use crate::trace::Kind;
+
+impl Translation<'_> {
+    /// Runs the buckets of a group that take the packet, each on a copy and as an action set.
+    pub(super) fn group(&mut self, id: u32) {
+        if self.depth >= MAX_DEPTH {
+            return self.fail("too many groups within each other");
+        }
+        let snapshot = Arc::clone(&self.stay.snapshot);
+        let Some(group) = snapshot.groups.get(&id) else { return self.drop_because("no such group") };
+        self.kept.credits.push(Credit::Flow(Arc::clone(&group.stats)));
+        if group.kind == GroupKind::Select {
+            connection_fields(&self.key).iter().for_each(|&field| self.look_at(field));
+        }
+        let chosen = group.chosen(&snapshot, &self.key);
+        if chosen.is_empty() {
+            return self.drop_because("no live bucket");
+        }
+        for index in chosen {
+            if self.over() {
+                return;
+            }
+            self.explain(Kind::Detail, || format!("using bucket {index}"));
+            self.kept.credits.push(Credit::Flow(Arc::clone(&group.bucket_stats[index])));
+            let mut set = Vec::new();
+            write_actions(&mut set, &group.buckets[index].actions);
+            set.sort_by_key(set_order);
+            let outer = std::mem::take(&mut self.stay.action_set);
+            self.on_a_copy(|this| {
+                this.apply(&set);
+                this.freeze_rest();
+            });
+            self.stay.action_set = outer;
+        }
+    }
+}
