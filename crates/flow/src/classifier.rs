@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use rpds::{HashTrieMapSync, VectorSync};
+use rpds::{HashTrieMapSync, RedBlackTreeMapSync, VectorSync};
 
 use crate::key::{FlowKey, FlowMask, Match};
 use crate::layout::WORDS;
@@ -28,17 +28,22 @@ struct Subtable<R> {
     /// By masked words; flows of one key by falling priority.
     rules: HashTrieMapSync<Box<[u64]>, Arc<[Arc<R>]>>,
     /// How many flows each priority has, to know the highest when one goes.
-    priorities: std::collections::BTreeMap<u16, usize>,
+    priorities: RedBlackTreeMapSync<u16, usize>,
 }
 
 impl<R: Rule> Subtable<R> {
     fn new(mask: &FlowMask) -> Self {
         let words = (0..WORDS).filter(|&word| mask.words[word] != 0).map(|word| word as u8).collect();
-        Self { mask: *mask, words, rules: HashTrieMapSync::new_sync(), priorities: Default::default() }
+        Self {
+            mask: *mask,
+            words,
+            rules: HashTrieMapSync::new_sync(),
+            priorities: RedBlackTreeMapSync::new_sync(),
+        }
     }
 
     fn max_priority(&self) -> u16 {
-        self.priorities.last_key_value().map_or(0, |(&priority, _)| priority)
+        self.priorities.last().map_or(0, |(&priority, _)| priority)
     }
 
     fn masked(&self, key: &FlowKey, into: &mut [u64; WORDS]) -> usize {
@@ -126,7 +131,8 @@ impl<R: Rule> Classifier<R> {
             subtable.find(rule.matching().key()).map(|rules| rules.to_vec()).unwrap_or_default();
         let at = rules.partition_point(|other| other.priority() > rule.priority());
         rules.insert(at, Arc::clone(&rule));
-        *subtable.priorities.entry(rule.priority()).or_default() += 1;
+        let count = subtable.priorities.get(&rule.priority()).map_or(1, |count| count + 1);
+        subtable.priorities.insert_mut(rule.priority(), count);
         subtable.replace(rule.matching().key(), rules);
         self.put(index, subtable);
         self.len += 1;
@@ -140,11 +146,11 @@ impl<R: Rule> Classifier<R> {
         let rules = subtable.find(matching.key())?;
         let left: Vec<Arc<R>> = rules.iter().filter(|rule| rule.priority() != priority).cloned().collect();
         subtable.replace(matching.key(), left);
-        if let Some(count) = subtable.priorities.get_mut(&priority) {
-            *count -= 1;
-            if *count == 0 {
-                subtable.priorities.remove(&priority);
+        match subtable.priorities.get(&priority).copied() {
+            None | Some(1) => {
+                subtable.priorities.remove_mut(&priority);
             }
+            Some(count) => subtable.priorities.insert_mut(priority, count - 1),
         }
         self.put(index, subtable);
         self.len -= 1;

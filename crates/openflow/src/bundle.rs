@@ -68,7 +68,7 @@ pub(crate) fn decode_add(reader: &mut Reader<'_>) -> Result<Body, OfError> {
     let message =
         length.and_then(|length| rest.get(..usize::from(length)).filter(|message| message.len() >= 8));
     // Properties follow; see above.
-    let message = message.ok_or(OfError::BundleMessageBadLength)?.to_vec();
+    let message = message.ok_or(OfError::BundleMsgBadLen)?.to_vec();
     Ok(Body::BundleAdd(BundleAdd { id, flags, message }))
 }
 
@@ -113,6 +113,6 @@ mod tests {
         round(Body::BundleAdd(add.clone()));
         let mut bytes = Message::new(7, Body::BundleAdd(add)).encode();
         bytes[27] = 9;
-        assert_eq!(decode(&bytes).map_err(|fault| fault.error), Err(OfError::BundleMessageBadLength));
+        assert_eq!(decode(&bytes).map_err(|fault| fault.error), Err(OfError::BundleMsgBadLen));
     }
 }

@@ -185,21 +185,21 @@ errors! {
     TableFeaturesBadArgument = 13, 4, "OFPTFFC_BAD_ARGUMENT";
     TableFeaturesPermission = 13, 5, "OFPTFFC_EPERM";
     BundleUnknown = 0xffff, 2300, "OFPBFC_UNKNOWN";
-    BundlePermission = 0xffff, 2301, "OFPBFC_EPERM";
+    BundleEperm = 0xffff, 2301, "OFPBFC_EPERM";
     BundleBadId = 0xffff, 2302, "OFPBFC_BAD_ID";
-    BundleExists = 0xffff, 2303, "OFPBFC_BUNDLE_EXIST";
-    BundleClosed = 0xffff, 2304, "OFPBFC_BUNDLE_CLOSED";
+    BundleBundleExist = 0xffff, 2303, "OFPBFC_BUNDLE_EXIST";
+    BundleBundleClosed = 0xffff, 2304, "OFPBFC_BUNDLE_CLOSED";
     BundleOutOfBundles = 0xffff, 2305, "OFPBFC_OUT_OF_BUNDLES";
     BundleBadType = 0xffff, 2306, "OFPBFC_BAD_TYPE";
     BundleBadFlags = 0xffff, 2307, "OFPBFC_BAD_FLAGS";
-    BundleMessageBadLength = 0xffff, 2308, "OFPBFC_MSG_BAD_LEN";
-    BundleMessageBadXid = 0xffff, 2309, "OFPBFC_MSG_BAD_XID";
-    BundleMessageUnsupported = 0xffff, 2310, "OFPBFC_MSG_UNSUP";
-    BundleMessageConflict = 0xffff, 2311, "OFPBFC_MSG_CONFLICT";
-    BundleTooManyMessages = 0xffff, 2312, "OFPBFC_MSG_TOO_MANY";
-    BundleMessageFailed = 0xffff, 2313, "OFPBFC_MSG_FAILED";
+    BundleMsgBadLen = 0xffff, 2308, "OFPBFC_MSG_BAD_LEN";
+    BundleMsgBadXid = 0xffff, 2309, "OFPBFC_MSG_BAD_XID";
+    BundleMsgUnsup = 0xffff, 2310, "OFPBFC_MSG_UNSUP";
+    BundleMsgConflict = 0xffff, 2311, "OFPBFC_MSG_CONFLICT";
+    BundleMsgTooMany = 0xffff, 2312, "OFPBFC_MSG_TOO_MANY";
+    BundleMsgFailed = 0xffff, 2313, "OFPBFC_MSG_FAILED";
     BundleTimeout = 0xffff, 2314, "OFPBFC_TIMEOUT";
-    BundleInProgress = 0xffff, 2315, "OFPBFC_BUNDLE_IN_PROGRESS";
+    BundleBundleInProgress = 0xffff, 2315, "OFPBFC_BUNDLE_IN_PROGRESS";
 }
 
 /// What errors are in OpenFlow 1.0. Some that it has not are another there; the others have Nicira's numbers.

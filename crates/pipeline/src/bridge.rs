@@ -1,6 +1,7 @@
 //! A bridge: its published snapshot, and the live state beside it.
 
 use std::collections::HashMap;
+use std::convert::Infallible;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -89,13 +90,25 @@ impl Bridge {
         self.snapshot.load_full()
     }
 
-    /// Changes the configuration in one swap: a translation sees all of it or none. `edit` returns what it changed, to be
+    /// Changes the configuration in one swap: a translation sees all of it or none. `edit` says what it changed, to be
     /// noted for cached decisions after publication.
     pub fn publish<R>(&self, edit: impl FnOnce(&mut Snapshot, &ChangeLog) -> R) -> R {
+        let answer = self.try_publish(|snapshot, changes| Ok::<R, Infallible>(edit(snapshot, changes)));
+        answer.unwrap_or_else(|never| match never {})
+    }
+
+    /// The same for an edit that may be refused.
+    ///
+    /// # Errors
+    /// The edit's; nothing has changed then.
+    pub fn try_publish<R, E>(
+        &self,
+        edit: impl FnOnce(&mut Snapshot, &ChangeLog) -> Result<R, E>,
+    ) -> Result<R, E> {
         let _writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
         let mut next = (*self.snapshot.load_full()).clone();
         let pending = ChangeLog::default();
-        let answer = edit(&mut next, &pending);
+        let answer = edit(&mut next, &pending)?;
         self.snapshot.store(Arc::new(next));
         if pending.last() == 0 {
             self.change.note(Change::ANY);
@@ -104,7 +117,7 @@ impl Bridge {
             let about = change.map_or(Change::ANY, |(_, matching)| of_flow(&self.name, matching));
             self.change.note_with(about, |number| self.changes.record(number, change));
         });
-        answer
+        Ok(answer)
     }
 
     /// Number of the last change of anything, in any bridge.

@@ -8,6 +8,7 @@ use heddle_openflow::{Action, Command, FlowMod, Instruction, OfError, port};
 
 use crate::bridge::Bridge;
 use crate::consistency::Known;
+use crate::eviction::make_room;
 use crate::table::{ChangeLog, Flow, FlowStats, Snapshot};
 
 /// Most flows of a table.
@@ -29,38 +30,47 @@ pub enum Gone {
     Deleted,
     /// A group that it sent to was deleted.
     Group,
+    /// It made room for another.
+    Evicted,
+}
+
+/// What became of a flow.
+#[derive(Clone, Debug)]
+pub enum FlowChange {
+    /// It was added.
+    Added(Arc<Flow>),
+    /// It was changed, or another of the same match and priority has taken its place.
+    Modified {
+        /// As it was.
+        old: Arc<Flow>,
+        /// As it is.
+        new: Arc<Flow>,
+    },
+    /// It has gone.
+    Removed(Arc<Flow>, Gone),
 }
 
 impl Bridge {
-    /// Applies a flow-mod in one swap. Returns the messages about flows that went and asked to be announced.
+    /// Applies a flow-mod in one swap. Returns what became of flows.
     ///
     /// # Errors
     /// The error that the specification names; nothing has changed then.
-    pub fn flow_mod(&self, flow_mod: &FlowMod, now_ms: u64) -> Result<Vec<Arc<Flow>>, OfError> {
-        check(flow_mod)?;
-        self.publish(|snapshot, changes| match flow_mod.command {
-            Command::Add => add(snapshot, changes, flow_mod, now_ms).map(|()| Vec::new()),
-            Command::Modify | Command::ModifyStrict => {
-                snapshot.has_groups_of(&flow_mod.instructions)?;
-                let found = modify(snapshot, changes, flow_mod);
-                // What finds no flow adds one in OpenFlow 1.0 and 1.1, unless it asks for a cookie.
-                if !found && flow_mod.classic && flow_mod.cookie_mask == 0 {
-                    let table_id =
-                        if flow_mod.table_id == FlowMod::ALL_TABLES { 0 } else { flow_mod.table_id };
-                    add(snapshot, changes, &FlowMod { table_id, ..flow_mod.clone() }, now_ms)?;
-                }
-                Ok(Vec::new())
-            }
-            Command::Delete | Command::DeleteStrict => Ok(delete(snapshot, changes, flow_mod)),
-        })
-        .inspect(|_| {
-            // After publication, so that a look at the flows which starts now sees this one.
-            let timeouts =
-                [flow_mod.idle_timeout, flow_mod.hard_timeout].into_iter().filter(|&time| time != 0);
-            if let Some(first) = timeouts.min() {
-                self.next_expiry_ms.fetch_min(now_ms + u64::from(first) * 1000, Ordering::AcqRel);
-            }
-        })
+    pub fn flow_mod(&self, flow_mod: &FlowMod, now_ms: u64) -> Result<Vec<FlowChange>, OfError> {
+        let changed = self.try_publish(|snapshot, changes| apply(snapshot, changes, flow_mod, now_ms))?;
+        self.watch_timeouts(&changed);
+        Ok(changed)
+    }
+
+    /// Notes when flows that were added or changed may end. After publication, so that a look at the flows which starts now
+    /// sees them.
+    pub(crate) fn watch_timeouts(&self, changed: &[FlowChange]) {
+        let due = changed.iter().filter_map(|change| match change {
+            FlowChange::Added(flow) | FlowChange::Modified { new: flow, .. } => deadline(flow),
+            FlowChange::Removed(..) => None,
+        });
+        if let Some(first) = due.min() {
+            self.next_expiry_ms.fetch_min(first, Ordering::AcqRel);
+        }
     }
 
     /// Whether a flow's time may be up: before this, [`Bridge::expire`] finds none. Costs nothing.
@@ -93,10 +103,11 @@ impl Bridge {
 fn deadlines(flow: &Flow) -> [Option<u64>; 2] {
     let end = |since: u64, timeout: u16| (timeout != 0).then(|| since + u64::from(timeout) * 1000);
     let used = flow.stats.used_ms.load(Ordering::Relaxed).max(flow.created_ms);
-    [end(flow.created_ms, flow.hard_timeout), end(used, flow.idle_timeout)]
+    [end(flow.modified_ms, flow.hard_timeout), end(used, flow.idle_timeout)]
 }
 
-fn deadline(flow: &Flow) -> Option<u64> {
+/// When a flow goes at the latest if no packet comes; none for one that stays.
+pub(crate) fn deadline(flow: &Flow) -> Option<u64> {
     deadlines(flow).into_iter().flatten().min()
 }
 
@@ -116,6 +127,7 @@ pub fn flow_removed(flow: &Flow, why: Gone, now_ms: u64) -> FlowRemoved {
             Gone::Hard => 1,
             Gone::Deleted => 2,
             Gone::Group => 3,
+            Gone::Evicted => 5,
         },
         table_id: flow.table,
         duration_ms: now_ms.saturating_sub(flow.created_ms),
@@ -127,8 +139,35 @@ pub fn flow_removed(flow: &Flow, why: Gone, now_ms: u64) -> FlowRemoved {
     }
 }
 
+/// Applies a flow-mod to a snapshot that is not published yet; where it is refused, the snapshot is of no more use.
+pub(crate) fn apply(
+    snapshot: &mut Snapshot,
+    changes: &ChangeLog,
+    flow_mod: &FlowMod,
+    now_ms: u64,
+) -> Result<Vec<FlowChange>, OfError> {
+    check(flow_mod)?;
+    match flow_mod.command {
+        Command::Add => add(snapshot, changes, flow_mod, now_ms),
+        Command::Modify | Command::ModifyStrict => {
+            snapshot.has_groups_of(&flow_mod.instructions)?;
+            let changed = modify(snapshot, changes, flow_mod, now_ms);
+            // What finds no flow adds one in OpenFlow 1.0 and 1.1, unless it asks for a cookie.
+            if changed.is_empty() && flow_mod.classic && flow_mod.cookie_mask == 0 {
+                let table_id = if flow_mod.table_id == FlowMod::ALL_TABLES { 0 } else { flow_mod.table_id };
+                return add(snapshot, changes, &FlowMod { table_id, ..flow_mod.clone() }, now_ms);
+            }
+            Ok(changed)
+        }
+        Command::Delete | Command::DeleteStrict => Ok(delete(snapshot, changes, flow_mod)),
+    }
+}
+
 /// Refuses what this switch does not do, rather than to accept and ignore it.
-fn check(flow_mod: &FlowMod) -> Result<(), OfError> {
+///
+/// # Errors
+/// The error that the specification names.
+pub fn check(flow_mod: &FlowMod) -> Result<(), OfError> {
     let deletes = matches!(flow_mod.command, Command::Delete | Command::DeleteStrict);
     let all = deletes || (flow_mod.classic && flow_mod.command != Command::Add);
     if flow_mod.table_id >= TABLES && !(all && flow_mod.table_id == FlowMod::ALL_TABLES) {
@@ -154,7 +193,12 @@ fn check(flow_mod: &FlowMod) -> Result<(), OfError> {
     known.instructions(&flow_mod.instructions)
 }
 
-fn add(snapshot: &mut Snapshot, changes: &ChangeLog, flow_mod: &FlowMod, now_ms: u64) -> Result<(), OfError> {
+fn add(
+    snapshot: &mut Snapshot,
+    changes: &ChangeLog,
+    flow_mod: &FlowMod,
+    now_ms: u64,
+) -> Result<Vec<FlowChange>, OfError> {
     snapshot.has_groups_of(&flow_mod.instructions)?;
     let table = flow_mod.table_id;
     let known = snapshot.table(table);
@@ -167,13 +211,14 @@ fn add(snapshot: &mut Snapshot, changes: &ChangeLog, flow_mod: &FlowMod, now_ms:
     if asks && known.is_some_and(|table| table.iter().any(overlaps)) {
         return Err(OfError::FlowModOverlap);
     }
-    if old.is_none() && known.is_some_and(|table| table.len() >= MAX_FLOWS) {
-        return Err(OfError::FlowModTableFull);
+    let mut changed = Vec::new();
+    if old.is_none() {
+        changed = make_room(snapshot, changes, table, now_ms)?;
     }
     // A flow that replaces another keeps its counters only where the message does not ask to reset them.
     let resets = flow_mod.classic || flow_mod.flags & FlowMod::RESET_COUNTS != 0;
-    let kept = old.filter(|_| !resets).map(|old| Arc::clone(&old.stats));
-    snapshot.insert(Arc::new(Flow {
+    let kept = old.as_ref().filter(|_| !resets).map(|old| Arc::clone(&old.stats));
+    let new = Arc::new(Flow {
         table,
         matching: flow_mod.matching,
         priority: flow_mod.priority,
@@ -182,23 +227,28 @@ fn add(snapshot: &mut Snapshot, changes: &ChangeLog, flow_mod: &FlowMod, now_ms:
         hard_timeout: flow_mod.hard_timeout,
         flags: flow_mod.flags,
         created_ms: now_ms,
+        modified_ms: now_ms,
         instructions: flow_mod.instructions.clone().into(),
         stats: kept.unwrap_or_default(),
-    }));
+    });
+    snapshot.insert(Arc::clone(&new));
     changes.flow(table, &flow_mod.matching);
-    Ok(())
+    changed.push(match old {
+        Some(old) => FlowChange::Modified { old, new },
+        None => FlowChange::Added(new),
+    });
+    Ok(changed)
 }
 
-/// Changes flows; whether there were any.
-fn modify(snapshot: &mut Snapshot, changes: &ChangeLog, flow_mod: &FlowMod) -> bool {
+/// Changes flows.
+fn modify(snapshot: &mut Snapshot, changes: &ChangeLog, flow_mod: &FlowMod, now_ms: u64) -> Vec<FlowChange> {
     let strict = flow_mod.command == Command::ModifyStrict;
     let chosen = selected(snapshot, flow_mod, strict);
-    let found = !chosen.is_empty();
-    for old in chosen {
+    let change = |old: Arc<Flow>| {
         let reset = flow_mod.flags & FlowMod::RESET_COUNTS != 0;
         let stats = if reset { Arc::new(FlowStats::default()) } else { Arc::clone(&old.stats) };
         changes.flow(old.table, &old.matching);
-        snapshot.insert(Arc::new(Flow {
+        let new = Arc::new(Flow {
             table: old.table,
             matching: old.matching,
             priority: old.priority,
@@ -207,22 +257,26 @@ fn modify(snapshot: &mut Snapshot, changes: &ChangeLog, flow_mod: &FlowMod) -> b
             hard_timeout: old.hard_timeout,
             flags: old.flags,
             created_ms: old.created_ms,
+            modified_ms: now_ms,
             instructions: flow_mod.instructions.clone().into(),
             stats,
-        }));
-    }
-    found
+        });
+        snapshot.insert(Arc::clone(&new));
+        FlowChange::Modified { old, new }
+    };
+    chosen.into_iter().map(change).collect()
 }
 
-fn delete(snapshot: &mut Snapshot, changes: &ChangeLog, flow_mod: &FlowMod) -> Vec<Arc<Flow>> {
+fn delete(snapshot: &mut Snapshot, changes: &ChangeLog, flow_mod: &FlowMod) -> Vec<FlowChange> {
     let strict = flow_mod.command == Command::DeleteStrict;
     let mut gone = selected(snapshot, flow_mod, strict);
     gone.retain(|flow| uses(&flow.instructions, flow_mod.out_port, flow_mod.out_group));
-    for flow in &gone {
-        snapshot.remove(flow);
+    let removed = |flow: Arc<Flow>| {
+        snapshot.remove(&flow);
         changes.flow(flow.table, &flow.matching);
-    }
-    gone
+        FlowChange::Removed(flow, Gone::Deleted)
+    };
+    gone.into_iter().map(removed).collect()
 }
 
 /// The flows that a flow-mod names.

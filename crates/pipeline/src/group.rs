@@ -15,7 +15,7 @@ use heddle_wire::{ethertype, ipproto};
 
 use crate::bridge::Bridge;
 use crate::consistency::Known;
-use crate::flow_mod::uses;
+use crate::flow_mod::{FlowChange, Gone, uses};
 use crate::table::{ChangeLog, Flow, FlowStats, Snapshot};
 
 /// Most groups of a bridge.
@@ -152,15 +152,8 @@ impl Bridge {
     ///
     /// # Errors
     /// The error that the specification names; nothing has changed then.
-    pub fn group_mod(&self, group: &GroupMod, now_ms: u64) -> Result<Vec<Arc<Flow>>, OfError> {
-        self.publish(|snapshot, changes| match group.command {
-            GroupCommand::Delete => delete(snapshot, changes, group.group_id),
-            command => {
-                put(snapshot, group, command, now_ms)?;
-                changes.everything();
-                Ok(Vec::new())
-            }
-        })
+    pub fn group_mod(&self, group: &GroupMod, now_ms: u64) -> Result<Vec<FlowChange>, OfError> {
+        self.try_publish(|snapshot, changes| apply(snapshot, changes, group, now_ms))
     }
 
     /// Counters of a group, or of all.
@@ -247,6 +240,23 @@ fn references(snapshot: &Snapshot, id: u32) -> u32 {
     (flows + buckets) as u32
 }
 
+/// Applies a group-mod to a snapshot that is not published yet; where it is refused, the snapshot is of no more use.
+pub(crate) fn apply(
+    snapshot: &mut Snapshot,
+    changes: &ChangeLog,
+    group: &GroupMod,
+    now_ms: u64,
+) -> Result<Vec<FlowChange>, OfError> {
+    match group.command {
+        GroupCommand::Delete => delete(snapshot, changes, group.group_id),
+        command => {
+            put(snapshot, group, command, now_ms)?;
+            changes.everything();
+            Ok(Vec::new())
+        }
+    }
+}
+
 fn put(snapshot: &mut Snapshot, group: &GroupMod, command: GroupCommand, now_ms: u64) -> Result<(), OfError> {
     if group.group_id > GroupMod::MAX {
         return Err(OfError::GroupModInvalid);
@@ -310,7 +320,7 @@ fn leads_to(snapshot: &Snapshot, group: &GroupMod) -> bool {
     false
 }
 
-fn delete(snapshot: &mut Snapshot, changes: &ChangeLog, id: u32) -> Result<Vec<Arc<Flow>>, OfError> {
+fn delete(snapshot: &mut Snapshot, changes: &ChangeLog, id: u32) -> Result<Vec<FlowChange>, OfError> {
     if id > GroupMod::MAX && id != GroupMod::ALL {
         return Err(OfError::GroupModInvalid);
     }
@@ -331,7 +341,7 @@ fn delete(snapshot: &mut Snapshot, changes: &ChangeLog, id: u32) -> Result<Vec<A
         snapshot.groups.remove_mut(&id);
     }
     changes.everything();
-    Ok(gone)
+    Ok(gone.into_iter().map(|flow| FlowChange::Removed(flow, Gone::Group)).collect())
 }
 
 #[cfg(test)]

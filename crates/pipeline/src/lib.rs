@@ -6,9 +6,11 @@
 #![forbid(unsafe_code)]
 
 pub mod bridge;
+pub mod bundle;
 pub mod changes;
 pub mod consistency;
 pub mod decision;
+pub mod eviction;
 pub mod fdb;
 pub mod flow_mod;
 pub mod frozen;

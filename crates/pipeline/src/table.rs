@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use heddle_flow::classifier::Rule;
-use heddle_flow::{Classifier, FlowKey, FlowMask, Match};
+use heddle_flow::{Classifier, Field, FlowKey, FlowMask, Match};
 use heddle_openflow::Instruction;
 use rpds::HashTrieMapSync;
 
@@ -41,6 +41,8 @@ pub struct Flow {
     pub flags: u16,
     /// When it was made, in milliseconds of the datapath's clock.
     pub created_ms: u64,
+    /// When it was last changed by a message; its hard timeout counts from there, as in Open vSwitch.
+    pub modified_ms: u64,
     /// What to do.
     pub instructions: Arc<[Instruction]>,
     /// Its counters.
@@ -140,6 +142,17 @@ pub enum Miss {
     Drop,
 }
 
+/// How many flows a table may have, and what happens when it is full.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TableLimit {
+    /// Most flows; [`crate::flow_mod::MAX_FLOWS`] where nothing is said.
+    pub flows: Option<usize>,
+    /// Whether a flow that would end by itself makes room for a new one.
+    pub evicts: bool,
+    /// Flows that have the same values in these fields form a group; the largest one loses a flow first.
+    pub groups: Vec<Field>,
+}
+
 /// A bridge's configuration at one moment, as translations read it. Structurally shared with its predecessors.
 #[derive(Clone, Default)]
 pub struct Snapshot {
@@ -155,6 +168,8 @@ pub struct Snapshot {
     pub fragments: Fragments,
     /// What becomes of packets that no flow takes, by table, where something else than the default is said.
     pub misses: HashTrieMapSync<u8, Miss>,
+    /// How many flows tables may have, where something is said.
+    pub limits: HashTrieMapSync<u8, Arc<TableLimit>>,
     /// Whether a controller waits for packets that no flow takes, as those of OpenFlow before 1.3 do.
     pub shows_misses: bool,
 }

@@ -12,13 +12,13 @@ use heddle_openflow::message::FlowRemoved;
 use heddle_openflow::multipart::PortStats;
 use heddle_openflow::{Action, Command, FlowMod, OfError, PortDesc, Version, port};
 use heddle_pipeline::consistency::Known;
-use heddle_pipeline::flow_mod::flow_removed;
+use heddle_pipeline::flow_mod::FlowChange;
 use heddle_pipeline::{Bridge, Network, PacketIn, Pipeline, Port, Translation};
 use heddle_wire::Packet;
 use tokio::sync::broadcast;
 
 use crate::config::FailMode;
-use crate::connection::{Control, port_description};
+use crate::connection::{Control, Gathered, announce, port_description};
 use crate::controllers::{Controller, Faring};
 
 /// Events that wait for a slow connection; older ones are lost to it.
@@ -30,6 +30,8 @@ const PORT_MODIFIED: u8 = 2;
 /// Milliseconds without a controller after which a standalone bridge forwards by itself: three probes, as Open
 /// vSwitch has it.
 const FAIL_OPEN_MS: u64 = 15_000;
+/// Milliseconds after which a bundle that nobody adds to is forgotten, as in Open vSwitch.
+pub(crate) const BUNDLE_IDLE_MS: u64 = 10_000;
 /// Packets of controllers that may wait for the poll thread; whoever sends more waits for it.
 const PACKETS_OUT: u32 = 256;
 
@@ -75,6 +77,7 @@ pub struct ManagedBridge {
     /// When the last controller went, or the bridge was made.
     alone_since_ms: AtomicU64,
     packets_out: AtomicU32,
+    bundle_idle_ms: AtomicU64,
 }
 
 /// What the configuration says of controllers.
@@ -125,6 +128,7 @@ impl ManagedBridge {
             connected: AtomicUsize::new(0),
             alone_since_ms: AtomicU64::new(clock.now_ms()),
             packets_out: AtomicU32::new(0),
+            bundle_idle_ms: AtomicU64::new(BUNDLE_IDLE_MS),
             clock,
         }
     }
@@ -284,6 +288,16 @@ impl ManagedBridge {
                 changes.everything();
             });
         }
+    }
+
+    /// Milliseconds after which a bundle that nobody adds to is forgotten.
+    pub fn bundle_idle_ms(&self) -> u64 {
+        self.bundle_idle_ms.load(Ordering::Relaxed)
+    }
+
+    /// Sets [`Self::bundle_idle_ms`].
+    pub fn set_bundle_idle_ms(&self, idle_ms: u64) {
+        self.bundle_idle_ms.store(idle_ms, Ordering::Relaxed);
     }
 
     /// The devices by OpenFlow port number.
@@ -463,14 +477,7 @@ impl ManagedBridge {
         // A flow is idle only if it is after all that was forwarded is credited.
         self.flush();
         let gone = self.bridge.expire(now_ms);
-        if gone.iter().any(|(flow, _)| flow.flags & FlowMod::SEND_REMOVED != 0) {
-            // What passed since belongs to the announcement.
-            self.flush();
-        }
-        for (flow, why) in gone {
-            if flow.flags & FlowMod::SEND_REMOVED != 0 {
-                self.tell(Event::FlowRemoved(Box::new(flow_removed(&flow, why, now_ms))));
-            }
-        }
+        let removed = gone.into_iter().map(|(flow, why)| FlowChange::Removed(flow, why));
+        announce(Gathered::One(removed.collect()), self);
     }
 }

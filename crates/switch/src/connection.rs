@@ -4,22 +4,24 @@
 //! on its role, and which messages it gets unasked on its role, its masks and its configuration (OpenFlow 1.3.5
 //! sections 6.3.5 and 6.3.6).
 
+mod bundles;
 mod control;
+mod flows;
+mod ports;
 mod statistics;
-
-use std::sync::Arc;
 
 use heddle_flow::{Field, Match};
 use heddle_openflow::message::{Form, NO_BUFFER, Version, decode, role};
-use heddle_openflow::modify::{MeterMod, PortMod, TableMod};
+use heddle_openflow::modify::{MeterMod, TableMod};
 use heddle_openflow::multipart::Request;
 use heddle_openflow::{Body, Command, Fault, FlowMod, Framer, Message, OfError, port};
 use heddle_pipeline::PacketIn;
-use heddle_pipeline::flow_mod::{Gone, TABLES, flow_removed};
+use heddle_pipeline::flow_mod::TABLES;
 use heddle_pipeline::table::Fragments;
 
 pub use self::control::Control;
 use self::control::Seat;
+pub(crate) use self::flows::{Gathered, announce};
 pub(crate) use self::statistics::port_description;
 use crate::bridge::{Event, ManagedBridge};
 
@@ -51,6 +53,7 @@ pub struct Connection {
     miss_send_len: u16,
     wants: [u32; 6],
     role: u32,
+    bundles: bundles::Bundles,
 }
 
 impl Connection {
@@ -70,6 +73,7 @@ impl Connection {
             miss_send_len: if controller { MISS_SEND_LEN } else { 0 },
             wants: ASYNC,
             role: role::EQUAL,
+            bundles: bundles::Bundles::default(),
         };
         (connection, hello)
     }
@@ -97,6 +101,21 @@ impl Connection {
             role::SLAVE => "slave",
             _ => "other",
         }
+    }
+
+    fn is_slave(&self, bridge: &ManagedBridge) -> bool {
+        bridge.control.role(self.seat.id, self.role) == role::SLAVE
+    }
+
+    /// Whether [`Connection::tick`] is to be called now and then.
+    pub fn awaits_time(&self) -> bool {
+        !self.bundles.is_empty()
+    }
+
+    /// What time brings: what the peer is told of bundles that it seems to have forgotten.
+    pub fn tick(&mut self, bridge: &ManagedBridge) -> Vec<u8> {
+        let version = self.version.unwrap_or_default();
+        self.bundles.expire(bridge).into_iter().flat_map(|fault| fault.reply(version).encode()).collect()
     }
 
     /// Whether nothing more can be said.
@@ -161,7 +180,20 @@ impl Connection {
             return Err(Fault::of(bytes, OfError::RequestBadVersion));
         }
         let (form, xid) = (message.form, message.xid);
-        match self.handle(message, bridge) {
+        if let Body::BundleControl(control) = message.body {
+            if self.is_slave(bridge) {
+                return Err(Fault::of(bytes, OfError::RequestIsSlave));
+            }
+            let answer = self.bundles.control(control, bytes, bridge).map_err(|(within, error)| {
+                if let Some(fault) = within {
+                    out.extend(fault.reply(form.version).encode());
+                }
+                Fault::of(bytes, error)
+            })?;
+            out.extend(answer.map(|body| Message { form, xid, body }.encode()).unwrap_or_default());
+            return Ok(());
+        }
+        match self.handle(message, bytes, bridge) {
             Ok(Some(body)) => out.extend(Message { form, xid, body }.encode()),
             Ok(None) => {}
             Err(error) => return Err(Fault::of(bytes, error)),
@@ -187,7 +219,7 @@ impl Connection {
             Event::PortStatus(reason, _) => (2, *reason),
             Event::FlowRemoved(removed) => (4, removed.reason),
         };
-        let slave = usize::from(bridge.control.role(self.seat.id, self.role) == role::SLAVE);
+        let slave = usize::from(self.is_slave(bridge));
         if self.wants[kind + slave] >> reason & 1 == 0 {
             return None;
         }
@@ -218,8 +250,13 @@ impl Connection {
     }
 
     /// Does what a message asks; the answer, where there is one.
-    fn handle(&mut self, message: Message, bridge: &ManagedBridge) -> Result<Option<Body>, OfError> {
-        if changes(&message.body) && bridge.control.role(self.seat.id, self.role) == role::SLAVE {
+    fn handle(
+        &mut self,
+        message: Message,
+        bytes: &[u8],
+        bridge: &ManagedBridge,
+    ) -> Result<Option<Body>, OfError> {
+        if changes(&message.body) && self.is_slave(bridge) {
             return Err(OfError::RequestIsSlave);
         }
         Ok(match message.body {
@@ -253,7 +290,7 @@ impl Connection {
             }
             Body::FlowMod(mut flow_mod) => {
                 self.choose_table(&mut flow_mod, message.form.version)?;
-                flow_mod_of(&flow_mod, bridge)?
+                flows::change(&flow_mod, bridge)?
             }
             Body::PacketOut { buffer_id, in_port, actions, data } => {
                 if buffer_id != NO_BUFFER {
@@ -265,11 +302,11 @@ impl Connection {
                 bridge.packet_out(in_port, &actions, &data)?;
                 None
             }
-            Body::PortMod(port_mod) => set_port(&port_mod, message.form.version, bridge)?,
+            Body::PortMod(port_mod) => ports::set(&port_mod, message.form.version, bridge)?,
             Body::TableMod(table_mod) => check_table_mod(table_mod)?,
             Body::GroupMod(group_mod) => {
                 let gone = bridge.bridge.group_mod(&group_mod, bridge.clock.now_ms())?;
-                announce_removed(&gone, Gone::Group, bridge);
+                announce(Gathered::One(gone), bridge);
                 None
             }
             Body::MeterMod(meter_mod) => check_meter_mod(&meter_mod)?,
@@ -313,6 +350,10 @@ impl Connection {
                 self.table_ids = on;
                 None
             }
+            Body::BundleAdd(add) => {
+                self.bundles.add(add, bytes, bridge)?;
+                None
+            }
             Body::EchoReply(_) => None,
             _ => return Err(OfError::RequestBadType),
         })
@@ -345,25 +386,9 @@ fn changes(body: &Body) -> bool {
             | Body::PortMod(_)
             | Body::TableMod(_)
             | Body::MeterMod(_)
+            | Body::BundleAdd(_)
             | Body::MultipartRequest(Request::SetTableFeatures(_))
     )
-}
-
-fn flow_mod_of(flow_mod: &FlowMod, bridge: &ManagedBridge) -> Result<Option<Body>, OfError> {
-    let now_ms = bridge.clock.now_ms();
-    announce_removed(&bridge.bridge.flow_mod(flow_mod, now_ms)?, Gone::Deleted, bridge);
-    Ok(None)
-}
-
-/// Tells the controllers of flows that went and asked for it.
-fn announce_removed(gone: &[Arc<heddle_pipeline::Flow>], why: Gone, bridge: &ManagedBridge) {
-    let announced = |flow: &&Arc<heddle_pipeline::Flow>| flow.flags & FlowMod::SEND_REMOVED != 0;
-    if gone.iter().any(|flow| announced(&flow)) {
-        bridge.flush();
-    }
-    for flow in gone.iter().filter(announced) {
-        bridge.tell(Event::FlowRemoved(Box::new(flow_removed(flow, why, bridge.clock.now_ms()))));
-    }
 }
 
 fn set_fragments(flags: u16, bridge: &ManagedBridge) -> Result<(), OfError> {
@@ -382,33 +407,6 @@ fn set_fragments(flags: u16, bridge: &ManagedBridge) -> Result<(), OfError> {
         });
     }
     Ok(())
-}
-
-fn set_port(port_mod: &PortMod, version: Version, bridge: &ManagedBridge) -> Result<Option<Body>, OfError> {
-    let snapshot = bridge.bridge.snapshot();
-    let old = snapshot.ports.get(&port_mod.number).ok_or(OfError::PortModBadPort)?;
-    if old.mac != port_mod.mac {
-        return Err(OfError::PortModBadAddress);
-    }
-    let known = match version {
-        Version::V1_0 => port::config::ALL | port::config::NO_FLOOD,
-        Version::V1_3 => port::config::ALL,
-    };
-    if port_mod.mask & !known != 0 {
-        return Err(OfError::PortModBadConfig);
-    }
-    let config = old.config & !port_mod.mask | port_mod.config & port_mod.mask;
-    if config == old.config {
-        return Ok(None);
-    }
-    if (config ^ old.config) & port::config::DOWN != 0
-        && let Some(netdev) = bridge.netdev(port_mod.number)
-    {
-        // A device that cannot be switched is cut off all the same: the pipeline neither takes from it nor gives to it.
-        let _ = netdev.set_admin_up(!old.link_down && config & port::config::DOWN == 0);
-    }
-    bridge.change_port(port_mod.number, |port| port.config = config);
-    Ok(None)
 }
 
 /// OpenFlow 1.3 has no configuration of tables left, but for two bits that mean nothing.

@@ -326,6 +326,11 @@ async fn converse(
                 Err(RecvError::Lagged(_)) => {}
                 Err(RecvError::Closed) => return Ok(()),
             },
+            () = tokio::time::sleep(EXPIRE_EVERY), if connection.awaits_time() => {
+                let told = connection.tick(bridge);
+                shown(&told);
+                send(&mut stream, &told).await?;
+            }
             () = tokio::time::sleep_until(silence), if probe.is_some() => {
                 if probed {
                     return Err(io::ErrorKind::TimedOut.into());

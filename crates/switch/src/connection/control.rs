@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::bundles::Budget;
 use heddle_openflow::OfError;
 use heddle_openflow::message::role;
 
@@ -14,6 +15,8 @@ pub struct Control {
     mastership: Mutex<Mastership>,
     /// Connections that want packets which no flow takes.
     misses: Mutex<BTreeSet<u64>>,
+    /// What its bundles hold.
+    pub(super) bundled: Arc<Budget>,
 }
 
 /// A connection's place among those of its bridge; it is free again once the value is gone.
