@@ -193,6 +193,39 @@ fn python_libraries_drive_it() {
     assert!(output.status.success() && said.contains("understood"), "{said}");
 }
 
+/// As the unit in packaging/ runs it: in the foreground, with no more rights than that gives, told to end by SIGTERM.
+#[test]
+fn a_service_says_when_it_is_ready_and_ends_when_told() {
+    let place = Place::with_own_clients();
+    let unit = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../packaging/heddle-switchd.service");
+    let unit = std::fs::read_to_string(unit).unwrap();
+    let setting = |name: &str| unit.lines().find_map(|line| line.strip_prefix(&format!("{name}="))).unwrap();
+    let words: Vec<&str> = setting("ExecStart").split(' ').skip(1).collect();
+    let heddle = [env!("CARGO_BIN_EXE_heddle")];
+    let rights = setting("CapabilityBoundingSet").to_lowercase().replace("cap_", "+").replace(' ', ",");
+    let rights = format!("--bounding-set=-all,{rights}");
+    let limited = ["unshare", "--net", "setpriv", "--no-new-privs", &rights];
+    let root = nix::unistd::geteuid().is_root();
+    let limits = if root { &limited[..] } else { &[] };
+    let told = std::os::unix::net::UnixDatagram::bind(place.directory.join("notify")).unwrap();
+    told.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    let mut command = place.command(&[limits, &heddle, &words].concat());
+    let mut daemon = command.env("NOTIFY_SOCKET", place.directory.join("notify")).spawn().unwrap();
+    let mut state = [0; 64];
+    let size = told.recv(&mut state).unwrap();
+    assert_eq!(&state[..size], b"READY=1");
+    place.good("ovs-vsctl --no-wait show");
+    let made = place.run(&["ovs-vsctl", "-t", "5", "add-br", "unit-br0"]);
+    assert!(made.status.success() || !root, "{}", String::from_utf8_lossy(&made.stderr));
+    let begun = Instant::now();
+    let pid = nix::unistd::Pid::from_raw(daemon.id() as i32);
+    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM).unwrap();
+    let status = daemon.wait().unwrap();
+    assert!(status.success(), "{status}");
+    assert!(begun.elapsed() < Duration::from_secs(5), "ends within seconds");
+    assert!(!place.directory.join("ovs-vswitchd.pid").exists() && !place.directory.join("db.sock").exists());
+}
+
 #[test]
 fn bridges_are_there_again_after_a_kill() {
     let place = Place::with_own_clients();
