@@ -309,12 +309,37 @@ fn instances_reach_the_outside_by_an_uplink() {
     }
 }
 
+/// Whether root runs this and what a script of habits starts is there.
+fn root_has(programs: &[&str], packages: &str) -> bool {
+    let path = std::env::var("PATH").unwrap();
+    let there = |program: &&str| path.split(':').any(|folder| Path::new(folder).join(program).exists());
+    let ready = nix::unistd::geteuid().is_root() && programs.iter().all(there);
+    if !ready {
+        eprintln!("SKIPPED: root is needed, and {programs:?} (Debian: apt install {packages})");
+    }
+    ready
+}
+
 #[test]
 fn mininet_itself_runs_on_it() {
     let Some(place) = Place::with_stock_clients() else { return };
-    if !nix::unistd::geteuid().is_root() || Command::new("mn").arg("--version").output().is_err() {
-        eprintln!("SKIPPED: Mininet needs root, and is to be installed (Debian: apt install mininet)");
-        return;
+    if root_has(&["mn"], "mininet") {
+        habit(&place, "mn.sh", "");
     }
-    habit(&place, "mn.sh", "");
+}
+
+#[test]
+fn virtual_machines_are_attached() {
+    if root_has(&["qemu-system-x86_64", "dnsmasq"], "qemu-system-x86 dnsmasq-base") && may_make_networks() {
+        for device in ["virtio-net-pci", "e1000e"] {
+            habit(&Place::with_own_clients(), "qemu.sh", &format!("br0 {device}"));
+        }
+    }
+}
+
+#[test]
+fn docker_containers_are_attached() {
+    if root_has(&["dockerd", "docker", "busybox"], "docker.io busybox-static") {
+        habit(&Place::with_own_clients(), "docker.sh", "br0");
+    }
 }
