@@ -33,6 +33,7 @@ pub fn compose(key: &FlowKey, payload: &[u8]) -> Vec<u8> {
         ethertype::IPV6 => ipv6(&mut frame, key, payload),
         ethertype::ARP | 0x8035 => arp(&mut frame, key),
         ethertype::MPLS | ethertype::MPLS_MC => mpls(&mut frame, key),
+        ethertype::PBB => service_tag(&mut frame, key),
         _ => {}
     }
     finish(&mut frame, key, l3);
@@ -93,16 +94,39 @@ fn ipv4(frame: &mut Vec<u8>, key: &FlowKey, payload: &[u8]) {
     transport(frame, key, ipproto::ICMP, payload);
 }
 
+/// The extension headers of a key, by their next-header numbers.
+fn extensions(key: &FlowKey) -> Vec<u8> {
+    let proto = key.ip_proto();
+    let later = key.frag() & FRAG_LATER != 0;
+    let last = (!later && matches!(proto, 50 | 59)).then_some(proto);
+    let mut bits = key.get(Field::Ipv6Exthdr) as u16;
+    if key.frag() & FRAG_ANY != 0 {
+        bits |= crate::extensions::FRAG;
+    }
+    let mut chain = crate::extensions::chain(bits, last);
+    // Nothing can be read behind a later fragment's header.
+    if later && let Some(at) = chain.iter().position(|&proto| proto == FRAGMENT) {
+        let fragment = chain.remove(at);
+        chain.push(fragment);
+    }
+    chain
+}
+
 fn ipv6(frame: &mut Vec<u8>, key: &FlowKey, payload: &[u8]) {
-    let fragmented = key.frag() & FRAG_ANY != 0;
+    let chain = extensions(key);
+    let numbers: Vec<u8> = chain.iter().copied().chain([key.ip_proto()]).collect();
     let first = 6 << 28 | u32::from(octet(key, Field::NwTos)) << 20 | key.get(Field::Ipv6Label) as u32;
     frame.extend(first.to_be_bytes());
-    frame.extend([0, 0, if fragmented { FRAGMENT } else { key.ip_proto() }, octet(key, Field::NwTtl)]);
+    frame.extend([0, 0, numbers[0], octet(key, Field::NwTtl)]);
     put(frame, key, Field::Ipv6Src, 16);
     put(frame, key, Field::Ipv6Dst, 16);
-    if fragmented {
-        let offset = if key.frag() & FRAG_LATER != 0 { LATER << 3 } else { 0 } | 1;
-        frame.extend([key.ip_proto(), 0]);
+    for pair in numbers.windows(2) {
+        let offset = match pair[0] {
+            FRAGMENT if key.frag() & FRAG_LATER != 0 => LATER << 3 | 1,
+            FRAGMENT => 1,
+            _ => 0,
+        };
+        frame.extend([pair[1], 0]);
         frame.extend(offset.to_be_bytes());
         frame.extend([0; 4]);
     }
@@ -163,7 +187,8 @@ fn icmp_message(frame: &mut Vec<u8>, key: &FlowKey, payload: &[u8]) {
 }
 
 fn arp(frame: &mut Vec<u8>, key: &FlowKey) {
-    frame.extend([0, 1, 8, 0, 6, 4, 0, key.ip_proto()]);
+    frame.extend([0, 1, 8, 0, 6, 4]);
+    put(frame, key, Field::ArpOp, 2);
     put(frame, key, Field::ArpSha, 6);
     put(frame, key, Field::ArpSpa, 4);
     put(frame, key, Field::ArpTha, 6);
@@ -178,6 +203,13 @@ fn mpls(frame: &mut Vec<u8>, key: &FlowKey) {
             break;
         }
     }
+}
+
+/// A service tag, and customers' addresses of which the key says nothing.
+fn service_tag(frame: &mut Vec<u8>, key: &FlowKey) {
+    let tag = (key.get(Field::PbbUca) as u32) << 27 | key.get(Field::PbbIsid) as u32;
+    frame.extend(tag.to_be_bytes());
+    frame.extend([0; 14]);
 }
 
 /// Writes lengths and checksums.
@@ -195,7 +227,7 @@ fn finish(frame: &mut [u8], key: &FlowKey, l3: usize) {
             }
         }
         ethertype::IPV6 => {
-            let extension = if key.frag() & FRAG_ANY != 0 { 8 } else { 0 };
+            let extension = 8 * extensions(key).len();
             set16(frame, l3 + 4, (rest - 40) as u16);
             if key.ip_proto() == ipproto::UDP && key.frag() & FRAG_LATER == 0 {
                 set16(frame, l3 + 44 + extension, (rest - 40 - extension) as u16);

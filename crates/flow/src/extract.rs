@@ -3,6 +3,7 @@
 //! A malformed header ends the walk: what was read so far stands, the rest is zero, as OpenFlow 1.5.1 section 7.2.3
 //! asks of fields that a packet lacks. Nothing here fails, panics or allocates.
 
+use crate::extensions::Seen;
 use crate::key::PacketKey;
 use crate::layout::*;
 use heddle_wire::{ethertype, ipproto};
@@ -18,6 +19,11 @@ pub struct Layout {
 
 /// Most IPv6 extension headers that are walked.
 const MAX_EXTENSIONS: usize = 12;
+
+/// Next-header numbers behind which nothing can be read, and one that is no extension's.
+const ESP: u8 = 50;
+const NO_NEXT: u8 = 59;
+const ANY: u8 = 255;
 
 /// Reverse ARP, which the field table treats as ARP.
 const RARP: u16 = 0x8035;
@@ -82,6 +88,7 @@ pub fn extract(frame: &[u8], in_port: u32, recirc_id: u32, key: &mut PacketKey) 
         ethertype::IPV6 => ipv6(frame, at, key, &mut common, &mut layout),
         ethertype::ARP | RARP => arp(frame, at, key, &mut common),
         ethertype::MPLS | ethertype::MPLS_MC => mpls(frame, at, key),
+        ethertype::PBB => service_tag(frame, at, key),
         _ => None,
     };
     let words = key.common_mut();
@@ -180,10 +187,6 @@ fn ipv6(
     if first >> 28 != 6 {
         return None;
     }
-    let label = first & 0xf_ffff;
-    if label != 0 {
-        key.set_extra(MPLS2, u64::from(label));
-    }
     for (word, offset) in [(IPV6_SRC, 8), (IPV6_SRC + 1, 16), (IPV6_DST, 24), (IPV6_DST + 1, 32)] {
         let value = be64(header, offset)?;
         if value != 0 {
@@ -191,29 +194,56 @@ fn ipv6(
         }
     }
     let (mut proto, mut next, mut frag) = (header[6], at + 40, 0);
-    network(common, proto, (first >> 20) as u8, header[7], frag);
-    for _ in 0..MAX_EXTENSIONS {
-        let extension = match proto {
-            0 | 43 | 60 | 135 => usize::from(*frame.get(next + 1)?) * 8 + 8,
-            51 => usize::from(*frame.get(next + 1)?) * 4 + 8,
-            44 => {
-                let offset = be16(frame, next + 2)?;
-                frag = if offset & 0xfff8 != 0 { FRAG_ANY | FRAG_LATER } else { FRAG_ANY };
-                8
-            }
-            _ => break,
-        };
-        proto = *frame.get(next)?;
-        next += extension;
-        network(common, proto, (first >> 20) as u8, header[7], frag);
-        if frag & FRAG_LATER != 0 {
-            return Some(());
-        }
+    let (class, ttl) = ((first >> 20) as u8, header[7]);
+    network(common, proto, class, ttl, frag);
+    let mut seen = Seen::default();
+    let whole = walk_extensions(frame, &mut proto, &mut next, &mut seen, &mut frag);
+    network(common, proto, class, ttl, frag);
+    if frag & FRAG_LATER == 0 && whole.is_some() {
+        // Both end the walk: nothing can be read behind them.
+        seen.note(if matches!(proto, ESP | NO_NEXT) { proto } else { ANY });
+    }
+    let label = u64::from(first & 0xf_ffff) | u64::from(seen.bits()) << 20;
+    if label != 0 {
+        key.set_extra(MPLS2, label);
+    }
+    whole?;
+    if frag & FRAG_LATER != 0 {
+        return Some(());
     }
     if proto == ipproto::ICMPV6 {
         return icmpv6(frame, next, key, common, layout);
     }
     transport(frame, next, proto, common, layout)
+}
+
+/// Walks the headers that may stand between IPv6's own and the transport's; `None` where one is cut short.
+fn walk_extensions(
+    frame: &[u8],
+    proto: &mut u8,
+    next: &mut usize,
+    seen: &mut Seen,
+    frag: &mut u8,
+) -> Option<()> {
+    for _ in 0..MAX_EXTENSIONS {
+        let extension = match *proto {
+            0 | 43 | 60 | 135 => usize::from(*frame.get(*next + 1)?) * 8 + 8,
+            51 => usize::from(*frame.get(*next + 1)?) * 4 + 8,
+            44 => {
+                let offset = be16(frame, *next + 2)?;
+                *frag = if offset & 0xfff8 != 0 { FRAG_ANY | FRAG_LATER } else { FRAG_ANY };
+                8
+            }
+            _ => break,
+        };
+        seen.note(*proto);
+        *proto = *frame.get(*next)?;
+        *next += extension;
+        if *frag & FRAG_LATER != 0 {
+            break;
+        }
+    }
+    Some(())
 }
 
 fn icmpv6(
@@ -259,7 +289,7 @@ fn arp(frame: &[u8], at: usize, key: &mut PacketKey, common: &mut Common) -> Opt
         return None;
     }
     let operation = u16::from_be_bytes([packet[6], packet[7]]);
-    network(common, u8::try_from(operation).unwrap_or(0), 0, 0, 0);
+    common.transport = u64::from(operation) << 48;
     common.ipv4 = u64::from(be32(packet, 14)?) << 32 | u64::from(be32(packet, 24)?);
     for (word, offset) in [(ARP_SHA, 6), (ARP_THA, 16)] {
         // The six bytes of an address stand behind two others.
@@ -285,6 +315,17 @@ fn mpls(frame: &[u8], at: usize, key: &mut PacketKey) -> Option<()> {
         if value != 0 {
             key.set_extra(word, value);
         }
+    }
+    Some(())
+}
+
+/// The service tag of a provider backbone bridge (IEEE 802.1ah): priority (4 bits), whether customers' addresses are used,
+/// three bits, and the service (24 bits). What it carries is not read.
+fn service_tag(frame: &[u8], at: usize, key: &mut PacketKey) -> Option<()> {
+    let tag = u64::from(be32(frame, at)?);
+    let value = (tag >> 27 & 1) << 56 | (tag & 0xff_ffff) << 32;
+    if value != 0 {
+        key.set_extra(MPLS2, value);
     }
     Some(())
 }

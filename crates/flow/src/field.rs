@@ -55,6 +55,8 @@ pub enum Prerequisite {
     Icmpv4,
     /// ICMPv6.
     Icmpv6,
+    /// A provider backbone bridge's service tag.
+    Pbb,
     /// Neighbour solicitation or advertisement.
     Nd,
     /// Neighbour solicitation.
@@ -69,7 +71,7 @@ impl Prerequisite {
         match self {
             Self::None => &[],
             Self::Vlan => &[Field::VlanTci],
-            Self::Ip | Self::Ipv4 | Self::Ipv6 | Self::Arp | Self::Mpls => &[Field::EthType],
+            Self::Ip | Self::Ipv4 | Self::Ipv6 | Self::Arp | Self::Mpls | Self::Pbb => &[Field::EthType],
             Self::Tcp | Self::Udp | Self::Sctp | Self::Icmpv4 | Self::Icmpv6 => {
                 &[Field::EthType, Field::NwProto]
             }
@@ -100,6 +102,7 @@ impl Prerequisite {
             Self::Ipv6 => eth(&[ethertype::IPV6]),
             Self::Arp => eth(&[ethertype::ARP, 0x8035]),
             Self::Mpls => eth(&[ethertype::MPLS, ethertype::MPLS_MC]),
+            Self::Pbb => eth(&[ethertype::PBB]),
             Self::Tcp => ip() && proto(ipproto::TCP),
             Self::Udp => ip() && proto(ipproto::UDP),
             Self::Sctp => ip() && proto(ipproto::SCTP),
@@ -212,7 +215,7 @@ macro_rules! fields {
 
 // variant: name, aliases, OXM, NXM, bits, maskable, writable, prerequisite, since, text, word, shift, primary
 fields! {
-    InPort: "in_port", [], Some(OxmId::new(0x8000, 0, 4)), Some(OxmId::new(0x0000, 0, 2)), 32, false, true, None, 1, Port, PORT, 32, true;
+    InPort: "in_port", ["in_port_oxm"], Some(OxmId::new(0x8000, 0, 4)), Some(OxmId::new(0x0000, 0, 2)), 32, false, true, None, 1, Port, PORT, 32, true;
     RecircId: "recirc_id", [], None, Some(OxmId::new(0x0001, 36, 4)), 32, false, false, None, 0, Decimal, PORT, 0, true;
     EthDst: "eth_dst", ["dl_dst"], Some(OxmId::new(0x8000, 3, 6)), Some(OxmId::new(0x0000, 1, 6)), 48, true, true, None, 1, Ethernet, ETH_DST, 16, true;
     EthSrc: "eth_src", ["dl_src"], Some(OxmId::new(0x8000, 4, 6)), Some(OxmId::new(0x0000, 2, 6)), 48, true, true, None, 1, Ethernet, ETH_SRC, 16, true;
@@ -236,7 +239,7 @@ fields! {
     SctpDst: "sctp_dst", [], Some(OxmId::new(0x8000, 18, 2)), None, 16, true, true, Sctp, 1, Decimal, TRANSPORT, 0, false;
     IcmpType: "icmp_type", ["icmpv4_type"], Some(OxmId::new(0x8000, 19, 1)), Some(OxmId::new(0x0000, 13, 1)), 8, false, true, Icmpv4, 1, Decimal, TRANSPORT, 16, false;
     IcmpCode: "icmp_code", ["icmpv4_code"], Some(OxmId::new(0x8000, 20, 1)), Some(OxmId::new(0x0000, 14, 1)), 8, false, true, Icmpv4, 1, Decimal, TRANSPORT, 0, false;
-    ArpOp: "arp_op", [], Some(OxmId::new(0x8000, 21, 2)), Some(OxmId::new(0x0000, 15, 2)), 8, false, true, Arp, 1, Decimal, TRANSPORT, 56, false;
+    ArpOp: "arp_op", [], Some(OxmId::new(0x8000, 21, 2)), Some(OxmId::new(0x0000, 15, 2)), 16, false, true, Arp, 1, Decimal, TRANSPORT, 48, false;
     ArpSpa: "arp_spa", [], Some(OxmId::new(0x8000, 22, 4)), Some(OxmId::new(0x0000, 16, 4)), 32, true, true, Arp, 1, Ipv4, IPV4, 32, false;
     ArpTpa: "arp_tpa", [], Some(OxmId::new(0x8000, 23, 4)), Some(OxmId::new(0x0000, 17, 4)), 32, true, true, Arp, 1, Ipv4, IPV4, 0, false;
     ArpSha: "arp_sha", [], Some(OxmId::new(0x8000, 24, 6)), Some(OxmId::new(0x0001, 17, 6)), 48, true, true, Arp, 2, Ethernet, ARP_SHA, 0, true;
@@ -252,12 +255,16 @@ fields! {
     MplsLabel: "mpls_label", [], Some(OxmId::new(0x8000, 34, 4)), None, 20, false, true, Mpls, 2, Decimal, MPLS, 44, true;
     MplsTc: "mpls_tc", [], Some(OxmId::new(0x8000, 35, 1)), None, 3, false, true, Mpls, 2, Decimal, MPLS, 41, true;
     MplsBos: "mpls_bos", [], Some(OxmId::new(0x8000, 36, 1)), None, 1, false, false, Mpls, 4, Decimal, MPLS, 40, true;
+    PbbIsid: "pbb_isid", [], Some(OxmId::new(0x8000, 37, 3)), None, 24, true, true, Pbb, 4, Hex, MPLS2, 32, false;
+    PbbUca: "pbb_uca", [], Some(OxmId::new(0x8000, 41, 1)), None, 1, false, true, Pbb, 5, Decimal, MPLS2, 56, false;
+    Ipv6Exthdr: "ipv6_exthdr", [], Some(OxmId::new(0x8000, 39, 2)), None, 9, true, false, Ipv6, 4, Hex, MPLS2, 20, true;
     MplsTtl: "mpls_ttl", [], None, Some(OxmId::new(0x0001, 30, 1)), 8, false, true, Mpls, 0, Decimal, MPLS, 32, true;
     TunnelId: "tunnel_id", ["tun_id"], Some(OxmId::new(0x8000, 38, 8)), Some(OxmId::new(0x0001, 16, 8)), 64, true, true, None, 4, Hex, TUNNEL_ID, 0, true;
     Metadata: "metadata", [], Some(OxmId::new(0x8000, 2, 8)), None, 64, true, true, None, 2, Hex, METADATA, 0, true;
     TcpFlags: "tcp_flags", [], Some(OxmId::new(0x8000, 42, 2)), Some(OxmId::new(0x0001, 34, 2)), 12, true, false, Tcp, 0, TcpFlags, TAGS, 48, true;
     PktMark: "pkt_mark", [], None, Some(OxmId::new(0x0001, 33, 4)), 32, true, true, None, 0, Hex, MARK, 32, true;
     DpHash: "dp_hash", [], None, Some(OxmId::new(0x0001, 35, 4)), 32, true, false, None, 0, Hex, MARK, 0, true;
+    ConjId: "conj_id", [], None, Some(OxmId::new(0x0001, 37, 4)), 32, false, false, None, 0, Decimal, ACTSET_OUTPUT, 0, true;
     ActsetOutput: "actset_output", [], Some(OxmId::new(0x8000, 43, 4)), None, 32, false, false, None, 6, Port, ACTSET_OUTPUT, 32, true;
     Reg0: "reg0", [], None, Some(OxmId::new(0x0001, 0, 4)), 32, true, true, None, 0, Hex, REGS, 32, true;
     Reg1: "reg1", [], None, Some(OxmId::new(0x0001, 1, 4)), 32, true, true, None, 0, Hex, REGS, 0, true;

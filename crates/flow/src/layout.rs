@@ -6,12 +6,12 @@
 //!   1     eth_dst (48)                                      | eth_type (16)
 //!   2     eth_src (48)                                      | vlan_tci (16)
 //!   3     ipv4_src / arp_spa (32)           | ipv4_dst / arp_tpa (32)
-//!   4     ip_proto (8) tos (8) ttl (8) frag (8) | tp_src (16) | tp_dst (16)
+//!   4     ip_proto (8) tos (8) ttl (8) frag (8) | tp_src (16) | tp_dst (16); arp_op (16) in the place of the first two
 //!   5     tcp_flags (16) | vlan_tpid (16)   | vlan2_tci (16) | vlan2_tpid (16)
 //!  ------ the words above are every packet's; those below are used by some ------
 //!   6     pkt_mark (32)                     | dp_hash (32)
 //!   7     mpls_lse 0 (32)                   | mpls_lse 1 (32)
-//!   8     mpls_lse 2 (32)                   | ipv6_label (32)
+//!   8     mpls_lse 2 (32) or pbb_uca (1) pbb_isid (24) | ipv6_exthdr (9) ipv6_label (20)
 //!   9-10  ipv6_src        11-12  ipv6_dst        13-14  nd_target
 //!  15     arp_sha / nd_sll (48)
 //!  16     arp_tha / nd_tll (48)
@@ -19,7 +19,7 @@
 //!  ------ the words above come from the packet; those below from the pipeline ------
 //!  18     metadata (64)
 //!  19-34  reg0 (32) reg1 (32), ... reg31
-//!  35     actset_output (32)                | 0
+//!  35     actset_output (32)                | conj_id (32)
 //! ```
 //!
 //! Values are in host order, so that a word compares and prints as a number. `vlan_tci` carries the CFI bit

@@ -8,6 +8,7 @@
 
 pub mod classifier;
 pub mod compose;
+pub mod extensions;
 pub mod extract;
 pub mod field;
 #[doc(hidden)]

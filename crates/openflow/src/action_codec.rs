@@ -1,25 +1,36 @@
 //! Actions and instructions on the wire (OpenFlow 1.3.5 sections 7.2.4 and 7.2.5; Nicira's experimenter actions).
 
+mod learn;
+mod nicira;
+
 use heddle_flow::Field;
 use heddle_flow::layout::VLAN_PRESENT;
 
-use crate::action::{Action, Instruction};
+use crate::action::{Action, Bits, Instruction};
 use crate::bytes::{Put, Reader};
 use crate::error::OfError;
-use crate::message::NICIRA;
 use crate::{oxm, port};
 
-/// Nicira's input port, whose 16 bits number ports as OpenFlow 1.0 does.
-const NXM_IN_PORT: u32 = 0x0000_0002;
+pub(crate) use nicira::{decode_nicira, encode_load, encode_nicira};
+
 /// Most actions of a list: what fits a message.
 const MAX_ACTIONS: usize = 4096;
+/// Lists of actions within each other; deeper ones would only serve to exhaust the stack.
+pub(crate) const MAX_NESTED: u8 = 32;
 
 /// Reads actions up to the reader's end.
 ///
 /// # Errors
 /// The error that the specification names for an unknown type, a bad length or argument.
 pub fn decode_actions(reader: &mut Reader<'_>) -> Result<Vec<Action>, OfError> {
-    decode_list(reader, |kind, body| Ok(vec![decode_action(kind, body)?]))
+    decode_nested(reader, 0)
+}
+
+fn decode_nested(reader: &mut Reader<'_>, depth: u8) -> Result<Vec<Action>, OfError> {
+    if depth > MAX_NESTED {
+        return Err(OfError::ActionTooMany);
+    }
+    decode_list(reader, |kind, body| Ok(vec![decode_action(kind, body, depth)?]))
 }
 
 /// Reads actions up to the reader's end, each by `one`, which gets its type and what follows its length.
@@ -51,7 +62,7 @@ pub(crate) fn decode_list(
     Ok(actions)
 }
 
-fn decode_action(kind: u16, body: &mut Reader<'_>) -> Result<Action, OfError> {
+fn decode_action(kind: u16, body: &mut Reader<'_>, depth: u8) -> Result<Action, OfError> {
     Ok(match kind {
         0 => {
             let (port, max_len) = (body.u32()?, body.u16()?);
@@ -82,7 +93,12 @@ fn decode_action(kind: u16, body: &mut Reader<'_>) -> Result<Action, OfError> {
         23 => Action::SetTtl(body.u8()?),
         24 => Action::DecTtl,
         25 => decode_set_field(body)?,
-        0xffff => return decode_nicira(body),
+        26 => match body.u16()? {
+            tpid @ heddle_wire::ethertype::PBB => Action::PushPbb(tpid),
+            _ => return Err(OfError::ActionBadArgument),
+        },
+        27 => Action::PopPbb,
+        0xffff => return decode_nicira(body, &mut |inner| decode_nested(inner, depth + 1)),
         _ => return Err(OfError::ActionBadType),
     })
 }
@@ -103,7 +119,7 @@ fn decode_set_field(body: &mut Reader<'_>) -> Result<Action, OfError> {
     set_field(field, value, mask)
 }
 
-fn set_error(error: OfError) -> OfError {
+pub(crate) fn set_error(error: OfError) -> OfError {
     match error {
         OfError::MatchBadLength => OfError::ActionBadSetLength,
         OfError::MatchBadField => OfError::ActionBadSetType,
@@ -112,7 +128,7 @@ fn set_error(error: OfError) -> OfError {
 }
 
 /// A field that may be set.
-fn set_field(field: Field, value: u128, mask: u128) -> Result<Action, OfError> {
+pub(crate) fn set_field(field: Field, value: u128, mask: u128) -> Result<Action, OfError> {
     if !field.spec().writable {
         return Err(OfError::ActionBadSetType);
     }
@@ -123,116 +139,46 @@ fn set_field(field: Field, value: u128, mask: u128) -> Result<Action, OfError> {
     Ok(Action::SetField { field, value, mask })
 }
 
-/// Reads what follows type and length of an experimenter's action.
-pub(crate) fn decode_nicira(body: &mut Reader<'_>) -> Result<Action, OfError> {
-    if body.u32()? != NICIRA {
-        return Err(OfError::ActionBadExperimenter);
-    }
-    let kind = body.u16()?;
-    Ok(match kind {
-        4 => {
-            body.skip(2)?;
-            Action::SetQueue(body.u32()?)
-        }
-        2 | 9 => {
-            body.skip(if kind == 2 { 2 } else { 6 })?;
-            let id = if kind == 2 { body.u32()?.into() } else { body.u64()? };
-            return set_field(Field::TunnelId, id.into(), Field::TunnelId.spec().full_mask());
-        }
-        22 => {
-            body.skip(6)?;
-            let (value, mask) = (body.u64()?, body.u64()?);
-            return set_field(Field::Metadata, (value & mask).into(), mask.into());
-        }
-        23 => match body.u16()? {
-            eth_type @ (0x8847 | 0x8848) => Action::PushMpls(eth_type),
-            _ => return Err(OfError::ActionBadArgument),
-        },
-        24 => Action::PopMpls(body.u16()?),
-        25 => Action::SetMplsTtl(body.u8()?),
-        26 => Action::DecMplsTtl,
-        30 | 31 => {
-            let field = if kind == 30 { Field::MplsLabel } else { Field::MplsTc };
-            body.skip(if kind == 30 { 2 } else { 0 })?;
-            let value = if kind == 30 { body.u32()? } else { body.u8()?.into() };
-            if u128::from(value) & !field.spec().full_mask() != 0 {
-                return Err(OfError::ActionBadSetArgument);
-            }
-            return set_field(field, value.into(), field.spec().full_mask());
-        }
-        1 => Action::Resubmit { port: nicira_port(body.u16()?), table: None },
-        14 => {
-            let (port, table) = (nicira_port(body.u16()?), body.u8()?);
-            Action::Resubmit { port, table: (table != 0xff).then_some(table) }
-        }
-        8 => Action::Note(body.rest().to_vec()),
-        33 => {
-            body.skip(6)?;
-            let (field, value, mask) = oxm::decode_entry(body).map_err(set_error)?;
-            return set_field(field, value, mask);
-        }
-        6 => {
-            let (n_bits, src_ofs, dst_ofs) = (body.u16()?, body.u16()?, body.u16()?);
-            let (src, dst) = (oxm::from_header(body.u32()?)?, oxm::from_header(body.u32()?)?);
-            check_bits(src, src_ofs, n_bits)?;
-            check_bits(dst, dst_ofs, n_bits)?;
-            if !dst.spec().writable {
-                return Err(OfError::ActionBadSetArgument);
-            }
-            Action::Move { src, src_ofs, dst, dst_ofs, n_bits }
-        }
-        7 => {
-            let place = body.u16()?;
-            let (offset, n_bits) = (place >> 6, (place & 0x3f) + 1);
-            let (header, value) = (body.u32()?, body.u64()?);
-            if (header, place) == (NXM_IN_PORT, 15) {
-                let number = u16::try_from(value).map_err(|_| OfError::ActionBadSetArgument)?;
-                return set_field(Field::InPort, port::from_16(number).into(), u32::MAX.into());
-            }
-            let field = oxm::from_header(header)?;
-            check_bits(field, offset, n_bits)?;
-            let bits = (1u128 << n_bits) - 1;
-            if u128::from(value) & !bits != 0 {
-                return Err(OfError::ActionBadSetArgument);
-            }
-            return set_field(field, u128::from(value) << offset, bits << offset);
-        }
-        18 => Action::DecTtl,
-        20 => {
-            let (max_len, id, reason) = (body.u16()?, body.u16()?, body.u8()?);
-            Action::Controller { max_len, reason, id }
-        }
-        _ => return Err(OfError::ActionBadExperimenterType),
-    })
-}
-
-fn nicira_port(port: u16) -> Option<u32> {
-    match port {
-        0xfff8 => None,
-        0xff00.. => Some(u32::from(port) | 0xffff_0000),
-        _ => Some(u32::from(port)),
-    }
-}
-
 /// That bits lie within a field.
 ///
 /// # Errors
 /// `OFPBAC_BAD_SET_ARGUMENT` if they do not.
-pub fn check_bits(field: Field, offset: u16, n_bits: u16) -> Result<(), OfError> {
-    let fits = n_bits != 0 && u32::from(offset) + u32::from(n_bits) <= u32::from(field.spec().bits);
-    if fits { Ok(()) } else { Err(OfError::ActionBadSetArgument) }
+pub(crate) fn bits(field: Field, offset: u16, count: u16) -> Result<Bits, OfError> {
+    let fits = count != 0 && u32::from(offset) + u32::from(count) <= u32::from(field.spec().bits);
+    if fits { Ok(Bits { field, offset, count }) } else { Err(OfError::ActionBadSetArgument) }
+}
+
+/// The same for bits that an action may change.
+///
+/// # Errors
+/// As [`bits`], and where the field cannot be set.
+pub(crate) fn writable(bits: Bits) -> Result<Bits, OfError> {
+    if bits.field.spec().writable { Ok(bits) } else { Err(OfError::ActionBadSetArgument) }
 }
 
 /// Writes actions.
 pub fn encode_actions(out: &mut Vec<u8>, actions: &[Action]) {
     for action in actions {
-        let start = out.len();
-        out.u32(0);
-        let kind = encode_action(out, action);
-        out.pad8(start);
-        out[start..start + 2].copy_from_slice(&kind.to_be_bytes());
-        out.length_at(start + 2, start);
+        if let Action::Enqueue { port, queue } = *action {
+            // Later versions have the three that make it up.
+            encode_actions(
+                out,
+                &[Action::SetQueue(queue), Action::Output { port, max_len: 0 }, Action::PopQueue],
+            );
+            continue;
+        }
+        put(out, |out| encode_action(out, action));
     }
+}
+
+/// Writes type and length around what an action says.
+pub(crate) fn put(out: &mut Vec<u8>, action: impl FnOnce(&mut Vec<u8>) -> u16) {
+    let start = out.len();
+    out.u32(0);
+    let kind = action(out);
+    out.pad8(start);
+    out[start..start + 2].copy_from_slice(&kind.to_be_bytes());
+    out.length_at(start + 2, start);
 }
 
 /// Writes what follows type and length; returns the type.
@@ -277,7 +223,12 @@ fn encode_action(out: &mut Vec<u8>, action: &Action) -> u16 {
         }
         Action::DecTtl => 24,
         Action::SetField { field, value, mask } => encode_set(out, *field, *value, *mask),
-        _ => encode_nicira(out, action),
+        Action::PushPbb(tpid) => {
+            out.u16(*tpid);
+            26
+        }
+        Action::PopPbb => 27,
+        _ => encode_nicira(out, action, encode_actions),
     }
 }
 
@@ -293,86 +244,6 @@ fn encode_set(out: &mut Vec<u8>, field: Field, value: u128, mask: u128) -> u16 {
         return 25;
     }
     encode_load(out, field, value, mask)
-}
-
-/// Nicira's `load` of adjoining bits, else of a field with a mask.
-pub(crate) fn encode_load(out: &mut Vec<u8>, field: Field, value: u128, mask: u128) -> u16 {
-    let (field, below) = oxm::numbered(field);
-    let (value, mask) = (value << below, mask << below);
-    out.u32(NICIRA);
-    let number = u32::try_from(value).ok().and_then(port::to_16);
-    if let (Field::InPort, 0xffff_ffff, Some(number)) = (field, mask, number) {
-        out.u16(7);
-        out.u16(15);
-        out.u32(NXM_IN_PORT);
-        out.u64(number.into());
-        return 0xffff;
-    }
-    let (offset, n_bits) = (mask.trailing_zeros(), mask.count_ones());
-    let adjoining = (1..=64).contains(&n_bits) && mask >> offset == (1u128 << n_bits) - 1;
-    if !adjoining {
-        out.u16(33);
-        out.zeros(6);
-        oxm::encode_entry(out, (field, value, mask));
-        return 0xffff;
-    }
-    out.u16(7);
-    out.u16((offset << 6 | (n_bits - 1)) as u16);
-    out.u32(oxm::header(field));
-    out.u64((value >> offset) as u64);
-    0xffff
-}
-
-/// Writes what follows type and length of Nicira's actions; returns the type.
-pub(crate) fn encode_nicira(out: &mut Vec<u8>, action: &Action) -> u16 {
-    out.u32(NICIRA);
-    match action {
-        Action::DecTtl => out.u16(18),
-        Action::SetQueue(queue) => {
-            out.u16(4);
-            out.zeros(2);
-            out.u32(*queue);
-        }
-        Action::PushMpls(eth_type) => {
-            out.u16(23);
-            out.u16(*eth_type);
-        }
-        Action::PopMpls(eth_type) => {
-            out.u16(24);
-            out.u16(*eth_type);
-        }
-        Action::SetMplsTtl(ttl) => {
-            out.u16(25);
-            out.u8(*ttl);
-        }
-        Action::DecMplsTtl => out.u16(26),
-        Action::Resubmit { port, table } => {
-            out.u16(14);
-            out.u16(port.map_or(0xfff8, |port| port as u16));
-            out.u8(table.unwrap_or(0xff));
-        }
-        Action::Move { src, src_ofs, dst, dst_ofs, n_bits } => {
-            let ((src, src_below), (dst, dst_below)) = (oxm::numbered(*src), oxm::numbered(*dst));
-            out.u16(6);
-            out.u16(*n_bits);
-            out.u16(src_ofs + src_below);
-            out.u16(dst_ofs + dst_below);
-            out.u32(oxm::header(src));
-            out.u32(oxm::header(dst));
-        }
-        Action::Controller { max_len, reason, id } => {
-            out.u16(20);
-            out.u16(*max_len);
-            out.u16(*id);
-            out.u8(*reason);
-        }
-        Action::Note(bytes) => {
-            out.u16(8);
-            out.extend_from_slice(bytes);
-        }
-        _ => {}
-    }
-    0xffff
 }
 
 /// The instructions of a flow that has only actions.

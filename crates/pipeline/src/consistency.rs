@@ -62,9 +62,30 @@ impl Known {
     fn action(&mut self, action: &Action) -> Result<(), OfError> {
         match *action {
             Action::SetQueue(_) => return Err(OfError::ActionBadQueue),
-            Action::CopyTtlIn | Action::CopyTtlOut => return Err(OfError::ActionBadType),
+            Action::CopyTtlIn
+            | Action::CopyTtlOut
+            | Action::OutputBits { .. }
+            | Action::OutputTrunc { .. }
+            | Action::Enqueue { .. }
+            | Action::PushPbb(_)
+            | Action::PopPbb
+            | Action::PopQueue
+            | Action::DecTtlIds(_)
+            | Action::Push(_)
+            | Action::Pop(_)
+            | Action::Multipath(_)
+            | Action::Bundle(_)
+            | Action::Learn(_)
+            | Action::Conjunction { .. }
+            | Action::Clone(_)
+            | Action::Exit
+            | Action::FinTimeout { .. }
+            | Action::Sample(_) => return Err(OfError::ActionBadType),
             Action::Output { port: port::ANY, .. } => return Err(OfError::ActionBadOutPort),
             Action::SetField { field, value, mask } => self.set(field, value, mask)?,
+            Action::Load { bits, value } => {
+                self.set(bits.field, u128::from(value) << bits.offset, bits.mask())?;
+            }
             Action::Move { src, dst, .. } => {
                 self.need(src)?;
                 self.need(dst)?;
@@ -88,7 +109,7 @@ impl Known {
             Action::Output { .. }
             | Action::Group(_)
             | Action::Resubmit { .. }
-            | Action::Controller { .. }
+            | Action::Controller(_)
             | Action::Note(_) => {}
         }
         Ok(())

@@ -16,6 +16,8 @@ pub mod ethertype {
     pub const MPLS: u16 = 0x8847;
     /// MPLS multicast.
     pub const MPLS_MC: u16 = 0x8848;
+    /// Service tag of a provider backbone bridge (IEEE 802.1ah).
+    pub const PBB: u16 = 0x88e7;
 }
 
 /// IP protocol numbers.

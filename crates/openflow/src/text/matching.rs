@@ -1,11 +1,11 @@
 //! Matches: fields and shorthands, separated by commas.
 
-use heddle_flow::field::{FIELDS, TextForm};
+use heddle_flow::field::FIELDS;
 use heddle_flow::layout::VLAN_PRESENT;
 use heddle_flow::{Field, Match};
 use heddle_wire::{ethertype, ipproto};
 
-use super::values::{TCP_FLAGS, number_in, parse_masked, parse_tos, print_frag, print_value};
+use super::values::{TCP_FLAGS, number_in, parse_masked, parse_tos, print_frag, print_masked, print_value};
 use super::{TextError, error};
 use crate::names;
 
@@ -28,9 +28,10 @@ const SHORTHANDS: [(&str, u16, Option<u8>); 14] = [
 ];
 
 /// Fields that are written before shorthands, as Open vSwitch does.
-const BEFORE_SHORTHANDS: [Field; 4] = [Field::PktMark, Field::RecircId, Field::DpHash, Field::ActsetOutput];
+const BEFORE_SHORTHANDS: [Field; 5] =
+    [Field::PktMark, Field::RecircId, Field::DpHash, Field::ActsetOutput, Field::ConjId];
 /// Fields that are written last, in this order: the packet's, from its port inwards, after registers and tunnels.
-const LAST: [Field; 42] = [
+const LAST: [Field; 45] = [
     Field::Metadata,
     Field::InPort,
     Field::VlanTci,
@@ -39,9 +40,12 @@ const LAST: [Field; 42] = [
     Field::EthSrc,
     Field::EthDst,
     Field::EthType,
+    Field::PbbIsid,
+    Field::PbbUca,
     Field::Ipv6Src,
     Field::Ipv6Dst,
     Field::Ipv6Label,
+    Field::Ipv6Exthdr,
     Field::Ipv4Src,
     Field::Ipv4Dst,
     Field::ArpSpa,
@@ -255,18 +259,5 @@ fn print_field(field: Field, value: u128, mask: u128) -> String {
     if mask == spec.full_mask() {
         return format!("{name}={}", print_value(field, value));
     }
-    let width = match spec.text {
-        TextForm::Ipv4 => 32,
-        TextForm::Ipv6 => 128,
-        _ => 0,
-    };
-    let ones = mask.count_ones();
-    if width != 0 && mask == spec.full_mask() << (width - ones) & spec.full_mask() {
-        return format!("{name}={}/{ones}", print_value(field, value));
-    }
-    let hex = |value| match spec.text {
-        TextForm::Decimal => format!("{value:#x}"),
-        _ => print_value(field, value),
-    };
-    format!("{name}={}/{}", hex(value), hex(mask))
+    format!("{name}={}", print_masked(field, value, mask))
 }

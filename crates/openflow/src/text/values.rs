@@ -105,6 +105,25 @@ pub(super) fn print_value(field: Field, value: u128) -> String {
     }
 }
 
+/// Writes a value with its mask: a prefix length where it is one of an address, hexadecimal numbers where not.
+pub(super) fn print_masked(field: Field, value: u128, mask: u128) -> String {
+    let spec = field.spec();
+    let width = match spec.text {
+        TextForm::Ipv4 => 32,
+        TextForm::Ipv6 => 128,
+        _ => 0,
+    };
+    let ones = mask.count_ones();
+    if width != 0 && mask != 0 && mask == spec.full_mask() << (width - ones) & spec.full_mask() {
+        return format!("{}/{ones}", print_value(field, value));
+    }
+    let hex = |value| match spec.text {
+        TextForm::Decimal => format!("{value:#x}"),
+        _ => print_value(field, value),
+    };
+    format!("{}/{}", hex(value), hex(mask))
+}
+
 /// Reads what stands after `field=`: a value, perhaps with a mask.
 pub(super) fn parse_masked(field: Field, text: &str) -> Result<(u128, u128), TextError> {
     let full = field.spec().full_mask();

@@ -4,7 +4,7 @@ use heddle_flow::layout::VLAN_PRESENT;
 use heddle_flow::{Field, Match};
 
 use crate::action::Action;
-use crate::action_codec::{decode_list, decode_nicira, encode_load, encode_nicira};
+use crate::action_codec::{MAX_NESTED, decode_list, decode_nicira, encode_load, encode_nicira, put};
 use crate::bytes::{Put, Reader};
 use crate::error::OfError;
 use crate::port::{self, from_16};
@@ -28,14 +28,30 @@ pub(crate) fn decode_actions(
     reader: &mut Reader<'_>,
     matching: Option<&Match>,
 ) -> Result<Vec<Action>, OfError> {
-    decode_list(reader, |kind, body| decode_action(kind, body, matching))
+    decode_nested(reader, matching, 0)
+}
+
+fn decode_nested(
+    reader: &mut Reader<'_>,
+    matching: Option<&Match>,
+    depth: u8,
+) -> Result<Vec<Action>, OfError> {
+    if depth > MAX_NESTED {
+        return Err(OfError::ActionTooMany);
+    }
+    decode_list(reader, |kind, body| decode_action(kind, body, matching, depth))
 }
 
 fn set(field: Field, value: u128, mask: u128) -> Vec<Action> {
     vec![Action::SetField { field, value, mask }]
 }
 
-fn decode_action(kind: u16, body: &mut Reader<'_>, matching: Option<&Match>) -> Result<Vec<Action>, OfError> {
+fn decode_action(
+    kind: u16,
+    body: &mut Reader<'_>,
+    matching: Option<&Match>,
+    depth: u8,
+) -> Result<Vec<Action>, OfError> {
     let whole = |field: Field, value: u128| set(field, value, field.spec().full_mask());
     Ok(match kind {
         0 => {
@@ -75,8 +91,18 @@ fn decode_action(kind: u16, body: &mut Reader<'_>, matching: Option<&Match>) -> 
             let fields = known.map_or(fields.to_vec(), |field| vec![*field]);
             fields.into_iter().flat_map(|field| whole(field, value.into())).collect()
         }
-        11 => return Err(OfError::ActionBadQueue),
-        EXPERIMENTER => vec![decode_nicira(body)?],
+        11 => {
+            let port = from_16(body.u16()?);
+            body.skip(6)?;
+            // A queue is an ordinary port's, or that of the input port or the bridge's own.
+            if port == 0 || (port >= port::MAX && !matches!(port, port::IN_PORT | port::LOCAL)) {
+                return Err(OfError::ActionBadOutPort);
+            }
+            vec![Action::Enqueue { port, queue: body.u32()? }]
+        }
+        EXPERIMENTER => {
+            vec![decode_nicira(body, &mut |inner| decode_nested(inner, matching, depth + 1))?]
+        }
         _ => return Err(OfError::ActionBadType),
     })
 }
@@ -103,10 +129,10 @@ pub(super) fn encode_actions(out: &mut Vec<u8>, mut actions: &[Action], matching
             (Action::PushVlan(_), _) => {
                 put(out, |out| encode_set(out, Field::VlanTci, VLAN_PRESENT.into(), VID))
             }
-            (Action::Group(_) | Action::CopyTtlIn | Action::CopyTtlOut, _) => {}
+            (Action::CopyTtlIn | Action::CopyTtlOut | Action::PushPbb(_) | Action::PopPbb, _) => {}
             // A port above what 16 bits number is none.
             (Action::Output { port, .. }, _) if port::to_16(*port).is_none() => {}
-            _ => put(out, |out| encode_action(out, action)),
+            _ => put(out, |out| encode_action(out, action, matching)),
         }
     }
 }
@@ -130,19 +156,9 @@ fn sets_port(action: &Action, rest: &[Action], matching: Option<&Match>) -> Opti
     (known || all()).then_some((9 + index as u16, value as u16))
 }
 
-/// Writes type and length around what an action says.
-fn put(out: &mut Vec<u8>, action: impl FnOnce(&mut Vec<u8>) -> u16) {
-    let start = out.len();
-    out.u32(0);
-    let kind = action(out);
-    out.pad8(start);
-    out[start..start + 2].copy_from_slice(&kind.to_be_bytes());
-    out.length_at(start + 2, start);
-}
-
 /// `goto_table`, as near as the version comes to it: Nicira's `resubmit`.
 pub(super) fn encode_goto(out: &mut Vec<u8>, table: u8) {
-    put(out, |out| encode_nicira(out, &Action::Resubmit { port: None, table: Some(table) }));
+    put(out, |out| encode_nicira(out, &Action::Resubmit { port: None, table: Some(table) }, |_, _| {}));
 }
 
 /// `write_metadata`, as Nicira's load.
@@ -151,7 +167,7 @@ pub(super) fn encode_metadata(out: &mut Vec<u8>, value: u64, mask: u64) {
 }
 
 /// Writes what follows type and length; returns the type.
-fn encode_action(out: &mut Vec<u8>, action: &Action) -> u16 {
+fn encode_action(out: &mut Vec<u8>, action: &Action, matching: Option<&Match>) -> u16 {
     match *action {
         Action::Output { port, max_len } => {
             out.u16(short(port));
@@ -159,9 +175,15 @@ fn encode_action(out: &mut Vec<u8>, action: &Action) -> u16 {
             0
         }
         Action::PopVlan => 3,
+        Action::Enqueue { port, queue } => {
+            out.u16(short(port));
+            out.zeros(6);
+            out.u32(queue);
+            11
+        }
         Action::SetField { field, value, mask } => encode_set(out, field, value, mask),
         Action::SetTtl(ttl) => encode_load(out, Field::NwTtl, ttl.into(), 0xff),
-        _ => encode_nicira(out, action),
+        _ => encode_nicira(out, action, |out, actions| encode_actions(out, actions, matching)),
     }
 }
 

@@ -23,7 +23,10 @@ impl Translation<'_> {
             Action::Move { src, src_ofs, dst, dst_ofs, n_bits } => {
                 self.move_bits(src, src_ofs, dst, dst_ofs, n_bits);
             }
-            Action::Controller { max_len, reason, .. } => self.punt(reason, max_len),
+            Action::Load { bits, value } => {
+                self.set_field(bits.field, u128::from(value) << bits.offset, bits.mask());
+            }
+            Action::Controller(ref controller) => self.punt(controller.reason, controller.max_len),
             // Refused when a flow is added: see `flow_mod`.
             _ => {}
         }
