@@ -116,7 +116,7 @@ pub(super) fn parse(text: &str) -> Result<Learn, TextError> {
                 let bits = parse_bits(value)?;
                 writable(bits)?;
                 if bits.count != 1 {
-                    return error(format!("result_dst in 'learn' action must be a single bit"));
+                    return error("result_dst in 'learn' action must be a single bit");
                 }
                 learn.flags |= Learn::WRITE_RESULT;
                 learn.result = Some(bits);

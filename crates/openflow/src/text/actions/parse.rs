@@ -156,12 +156,7 @@ fn parse_output(argument: &str) -> Result<Action, TextError> {
         }
     }
     match (number, max_len) {
-        (Some(number), _)
-            if matches!(
-                number,
-                port::TABLE | port::NORMAL | port::FLOOD | port::ALL | port::CONTROLLER | port::ANY
-            ) =>
-        {
+        (Some(port::TABLE | port::NORMAL | port::FLOOD | port::ALL | port::CONTROLLER | port::ANY), _) => {
             error(format!("output to unsupported truncate port: {argument}"))
         }
         (Some(_), Some(0..14)) => error("max_len is less than the minimum value 14"),
