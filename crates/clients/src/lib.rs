@@ -8,6 +8,7 @@
 
 pub mod appctl;
 pub mod background;
+pub mod complete;
 pub mod database;
 pub mod fatal;
 pub mod json;

@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod clients;
+mod completions;
 mod controller;
 mod daemons;
 mod lab;
@@ -97,10 +98,20 @@ enum Verb {
     Switchd(clients::Words),
     /// Run the switch of an Open_vSwitch database, as `ovs-vswitchd` does.
     Vswitchd(clients::Words),
-    /// Print completions for a shell.
+    /// Print completions for a shell, also for the clients by their Open vSwitch names.
+    #[command(after_help = "Examples:\n  \
+        source <(heddle completions bash)\n  \
+        heddle completions zsh > \"${fpath[1]}/_heddle\"\n  \
+        heddle completions fish > ~/.config/fish/completions/heddle.fish")]
     Completions {
         /// The shell.
         shell: clap_complete::Shell,
+    },
+    /// Print what may come next on a line of a client, for a shell.
+    #[command(hide = true)]
+    CompleteWords {
+        /// The line up to the cursor.
+        line: String,
     },
     /// Print the manual page, or write all of them.
     Man {
@@ -165,9 +176,8 @@ fn run(verb: Verb) -> Result<ExitCode> {
             anyhow::bail!("clients are run by their own parser")
         }
         Verb::Switchd(_) | Verb::Vswitchd(_) => anyhow::bail!("daemons are run by their own parser"),
-        Verb::Completions { shell } => {
-            clap_complete::generate(shell, &mut Cli::command(), "heddle", &mut std::io::stdout());
-        }
+        Verb::Completions { shell } => print!("{}", completions::script(shell, &mut Cli::command())),
+        Verb::CompleteWords { line } => completions::print_words(&line),
         Verb::Man { database: true, .. } => print!("{}", heddle_switch::schema::reference()),
         Verb::Man { dir: Some(dir), .. } => {
             std::fs::create_dir_all(&dir)?;

@@ -171,6 +171,40 @@ fn own_clients_drive_it() {
     drive(&Place::with_own_clients());
 }
 
+/// As bash asks when the Tab key is pressed; the words it would show.
+fn completed(place: &Place, line: &str) -> Vec<String> {
+    let script = format!(
+        "PATH={}:$PATH; source <(heddle completions bash); COMP_LINE=$1 COMP_POINT=${{#1}}; \
+         COMP_WORDS=($1); COMP_CWORD=2; compopt() {{ :; }}; \
+         case $1 in heddle*) _heddle_or_words ;; *) _heddle_words ;; esac; printf '%s\n' \"${{COMPREPLY[@]}}\"",
+        Path::new(env!("CARGO_BIN_EXE_heddle")).parent().unwrap().display()
+    );
+    let output = place.run(&["bash", "-c", &script, "bash", line]);
+    assert!(output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8_lossy(&output.stdout).split_whitespace().map(str::to_owned).collect()
+}
+
+#[test]
+fn shells_complete_what_is_there() {
+    let place = Place::with_own_clients();
+    place.start(&["--enable-dummy=override"]);
+    place.good("ovs-vsctl add-br br0 -- add-port br0 p1 -- add-port br0 p2 -- add-br br1");
+    assert_eq!(completed(&place, "ovs-vsctl add-port "), ["br0", "br1"]);
+    assert_eq!(completed(&place, "heddle vsctl --if-exists del-port br0 "), ["p1", "p2"]);
+    assert_eq!(completed(&place, "ovs-vsctl set Interface p1 ofport_r"), ["ofport_request="]);
+    assert_eq!(completed(&place, "ovs-ofctl dump-flows br"), ["br0", "br1"]);
+    // What bash has already of a word is not said again.
+    assert_eq!(completed(&place, "ovs-ofctl add-flow br0 in_port=1,udp_sr"), ["1,udp_src="]);
+    assert_eq!(completed(&place, "ovs-appctl fdb/sh"), ["fdb/show"]);
+    assert_eq!(completed(&place, "ovs-appctl fdb/show "), ["br0", "br1"]);
+    assert_eq!(
+        completed(&place, "ovs-appctl -t ovsdb-server ovsdb-server/list-d"),
+        ["ovsdb-server/list-dbs"]
+    );
+    assert_eq!(completed(&place, "ovsdb-client dump Open_vSwitch Brid"), ["Bridge"]);
+    assert_eq!(completed(&place, "ovsdb-tool show-l"), ["show-log"]);
+}
+
 #[test]
 fn python_libraries_drive_it() {
     let target = Path::new(env!("CARGO_BIN_EXE_heddle")).ancestors().nth(2).unwrap();
