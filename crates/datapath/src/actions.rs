@@ -29,14 +29,33 @@ pub fn set(packet: &mut Packet, field: Field, value: u128, mask: u128) -> bool {
             let lse = (labelled.words[heddle_flow::layout::MPLS] >> 32) as u32;
             is_mpls(key.eth_type()) && write(packet, usize::from(layout.l3), &lse.to_be_bytes())
         }
+        Field::PbbIsid | Field::PbbUca => {
+            let at = usize::from(layout.l3);
+            let Some(&old) = packet.data().get(at..).and_then(|bytes| bytes.first_chunk::<4>()) else {
+                return false;
+            };
+            let old = u32::from_be_bytes(old);
+            let new = match field {
+                Field::PbbIsid => old & !0xff_ffff | value as u32 & 0xff_ffff,
+                _ => old & !UCA | if value == 0 { 0 } else { UCA },
+            };
+            key.eth_type() == ethertype::PBB && write(packet, at, &new.to_be_bytes())
+        }
+        // Packets carry neither to any device.
+        Field::PktMark | Field::TunnelId => true,
         _ => match key.eth_type() {
             ethertype::IPV4 => set_ipv4(packet, layout, key.ip_proto(), field, value),
             ethertype::IPV6 => set_ipv6(packet, layout, &key, field, value),
-            ethertype::ARP => set_arp(packet, usize::from(layout.l3), field, value),
+            ethertype::ARP | RARP => set_arp(packet, usize::from(layout.l3), field, value),
             _ => false,
         },
     }
 }
+
+/// Of a service tag: the customer's addresses are used (IEEE 802.1ah).
+const UCA: u32 = 1 << 27;
+/// Reverse ARP, whose packets look like ARP's.
+const RARP: u16 = 0x8035;
 
 fn is_mpls(eth_type: u16) -> bool {
     matches!(eth_type, ethertype::MPLS | ethertype::MPLS_MC)
@@ -171,8 +190,34 @@ fn set_ipv6(
             }
             None => false,
         },
+        Field::NdSll | Field::NdTll if l4 != 0 => {
+            let kind = if field == Field::NdSll { 1 } else { 2 };
+            // A packet without such an option has nothing to be changed.
+            let Some(at) = nd_option(packet.data(), l4, kind) else { return true };
+            match replace(packet, at + 2, &value.to_be_bytes()[10..]) {
+                Some(change) => {
+                    adjust_transport(packet, l4, proto, change, false);
+                    true
+                }
+                None => false,
+            }
+        }
         _ => set_transport(packet, l4, proto, field, value),
     }
+}
+
+/// Where neighbour discovery's option of this kind is that holds an Ethernet address (RFC 4861 section 4.6.1).
+fn nd_option(frame: &[u8], l4: usize, kind: u8) -> Option<usize> {
+    let mut at = l4 + 24;
+    // Each option is at least eight bytes long, so the walk ends with the frame.
+    while let Some(&[found, length]) = frame.get(at..)?.first_chunk::<2>() {
+        match (found, length) {
+            (_, 0) => return None,
+            (found, 1) if found == kind => return Some(at),
+            _ => at += usize::from(length) * 8,
+        }
+    }
+    None
 }
 
 fn set_transport(packet: &mut Packet, l4: usize, proto: u8, field: Field, value: u128) -> bool {
@@ -251,6 +296,71 @@ pub fn pop_mpls(packet: &mut Packet, eth_type: u16) -> bool {
     let Some(at) = after_tags(packet) else { return false };
     let labelled = packet.len() >= at + 4 && matches!(packet.data()[at - 2..at], [0x88, 0x47 | 0x48]);
     labelled && remove(packet, at, 4) && write(packet, at - 2, &eth_type.to_be_bytes())
+}
+
+/// Pushes a service tag; the addresses are repeated behind it, as the customer's.
+pub fn push_pbb(packet: &mut Packet, tag: u32) -> bool {
+    let Some(&addresses) = packet.data().first_chunk::<12>() else { return false };
+    let mut header = [0; 18];
+    header[..2].copy_from_slice(&ethertype::PBB.to_be_bytes());
+    header[2..6].copy_from_slice(&tag.to_be_bytes());
+    header[6..].copy_from_slice(&addresses);
+    insert(packet, 12, &header)
+}
+
+/// Pops the service tag and the addresses before it; those behind it are the packet's again.
+pub fn pop_pbb(packet: &mut Packet) -> bool {
+    let tagged = packet.len() >= 30 && packet.data()[12..14] == ethertype::PBB.to_be_bytes();
+    tagged && packet.pull_front(18) && packet.offload.shift(-18)
+}
+
+/// Where the TTL of a label is, and that of the header beneath; true where that is IPv4's, which has a checksum.
+fn ttls(packet: &Packet) -> Option<(usize, usize, bool)> {
+    let at = after_tags(packet)?;
+    let data = packet.data();
+    if !matches!(data.get(at - 2..at)?, [0x88, 0x47 | 0x48]) {
+        return None;
+    }
+    let (is_last, beneath) = (data.get(at + 2)? & 1 != 0, at + 4);
+    let (inner, is_ipv4) = match (is_last, data.get(beneath)? >> 4) {
+        (false, _) => (beneath + 3, false),
+        (true, 4) => (beneath + 8, true),
+        (true, 6) => (beneath + 7, false),
+        _ => return None,
+    };
+    // IPv4's checksum follows its TTL and protocol.
+    data.get(..inner + if is_ipv4 { 4 } else { 1 })?;
+    Some((at + 3, inner, is_ipv4))
+}
+
+/// Copies the TTL of what a label is on to the label. A packet without two TTLs is left alone.
+pub fn copy_ttl_out(packet: &mut Packet) -> bool {
+    if let Some((outer, inner, _)) = ttls(packet) {
+        let ttl = packet.data()[inner];
+        packet.data_mut()[outer] = ttl;
+    }
+    true
+}
+
+/// Copies the TTL of a label to what it is on. A packet without two TTLs is left alone.
+pub fn copy_ttl_in(packet: &mut Packet) -> bool {
+    let Some((outer, inner, is_ipv4)) = ttls(packet) else { return true };
+    let (ttl, proto) = (packet.data()[outer], packet.data()[inner + 1]);
+    if !is_ipv4 {
+        return write(packet, inner, &[ttl]);
+    }
+    let Some(change) = replace(packet, inner, &[ttl, proto]) else { return true };
+    adjust(packet, inner + 2, change);
+    true
+}
+
+/// Raises the drop precedence of a packet by so many levels.
+pub fn remark(packet: &mut Packet, levels: u8) {
+    let mut key = PacketKey::default();
+    extract(packet.data(), 0, 0, &mut key);
+    let dscp = key.expand().get(Field::IpDscp) as u8;
+    // What is no IP has none.
+    let _ = set(packet, Field::IpDscp, u128::from(crate::meter::remarked(dscp, levels)), 0x3f);
 }
 
 /// Where the header after Ethernet and its tags starts.

@@ -3,10 +3,13 @@
 //! The datapath knows nothing of tables or bridges. It asks a [`Translator`] once per miss, keeps the [`Decision`] with the
 //! megaflow, asks it whether it still stands when anything has changed, and tells it what was forwarded by it.
 
+use std::sync::Arc;
+
 use heddle_flow::{Field, FlowKey, FlowMask};
 use heddle_wire::Packet;
 
 use crate::concern::{Change, Concern};
+use crate::meter::Meter;
 
 /// A datapath action, executed in order on the packet.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,6 +46,23 @@ pub enum Action {
         /// Ethernet type of what is left.
         ethertype: u16,
     },
+    /// Push a provider backbone bridge's service tag behind addresses that are repeated inside.
+    PushPbb {
+        /// The tag (IEEE 802.1ah).
+        tag: u32,
+    },
+    /// Pop the service tag and the addresses before it.
+    PopPbb,
+    /// Copy the TTL of the second header with one, a label or IP beneath a label, to the outer one.
+    CopyTtlOut,
+    /// Copy the TTL of the outer header to the second one.
+    CopyTtlIn,
+    /// Let what follows leave by this queue of a device; 0 is the device's own choice.
+    SetQueue(u32),
+    /// Cut the packet to so many bytes.
+    Truncate(u32),
+    /// Go on if the meter lets the packet pass, perhaps marked.
+    Meter(Arc<Meter>),
     /// Look the packet up again, as it now is, under this recirculation id.
     Recirculate(u32),
     /// Run actions on a copy, so that what they change is not seen by the actions that follow.

@@ -11,6 +11,7 @@ use heddle_wire::{GsoType, Packet};
 use crate::actions;
 use crate::decision::{Action, Translation, Translator};
 use crate::engine::BATCH;
+use crate::meter::Verdict;
 
 /// How often a packet may be recirculated.
 const MAX_RECIRCULATIONS: u8 = 8;
@@ -40,6 +41,11 @@ pub(crate) struct Executor<T> {
     pub drops: BTreeMap<&'static str, u64>,
     pub software_offloads: u64,
     pub now_ms: u64,
+}
+
+/// Whether an action works on the wire's packets, and not on segments.
+fn needs_wire_packets(action: &Action) -> bool {
+    matches!(action, Action::Meter(_) | Action::Truncate(_))
 }
 
 impl<T: Translator> Executor<T> {
@@ -114,23 +120,54 @@ impl<T: Translator> Executor<T> {
         let Some((last, rest)) = actions.split_last() else {
             return self.pool.give(packet);
         };
-        for action in rest {
-            if !self.act(&mut packet, key, action, depth) {
-                return self.drop_packet(packet, "header to be changed is missing");
+        for (index, action) in rest.iter().enumerate() {
+            if packet.offload.gso != GsoType::None && needs_wire_packets(action) {
+                return self.execute_pieces(packet, key, &actions[index..], depth);
+            }
+            if let Err(reason) = self.act(&mut packet, key, action, depth) {
+                return self.drop_packet(packet, reason);
             }
         }
         match *last {
             Action::Output(port) => self.output(packet, port),
             Action::Recirculate(id) => self.recirculate(packet, key, id, depth),
-            _ => {
-                self.act(&mut packet, key, last, depth);
-                self.pool.give(packet);
+            _ if packet.offload.gso != GsoType::None && needs_wire_packets(last) => {
+                self.execute_pieces(packet, key, &actions[rest.len()..], depth);
             }
+            _ => match self.act(&mut packet, key, last, depth) {
+                Ok(()) => self.pool.give(packet),
+                Err(reason) => self.drop_packet(packet, reason),
+            },
         }
     }
 
-    fn act(&mut self, packet: &mut Packet, key: &PacketKey, action: &Action, depth: u8) -> bool {
-        match *action {
+    /// Cuts a segment into the packets that it is on the wire, and runs `actions` on each.
+    #[cold]
+    fn execute_pieces(&mut self, packet: Packet, key: &PacketKey, actions: &[Action], depth: u8) {
+        self.software_offloads += 1;
+        let Ok(mut segmenter) = Segmenter::new(&packet) else {
+            return self.drop_packet(packet, "segment cannot be cut");
+        };
+        while let Some(mut piece) = self.buffer() {
+            if !segmenter.next_into(&mut piece) {
+                self.pool.give(piece);
+                break;
+            }
+            piece.queue = packet.queue;
+            self.execute(piece, key, actions, None, depth);
+        }
+        self.pool.give(packet);
+    }
+
+    /// Runs an action; an error is the reason why the packet is dropped.
+    fn act(
+        &mut self,
+        packet: &mut Packet,
+        key: &PacketKey,
+        action: &Action,
+        depth: u8,
+    ) -> Result<(), &'static str> {
+        let done = match *action {
             Action::Clone(ref actions) => {
                 if let Some(copy) = self.copy(packet) {
                     self.execute(copy, key, actions, None, depth);
@@ -158,7 +195,29 @@ impl<T: Translator> Executor<T> {
                 self.translator.punt(id, &key.expand(), packet, max_len, self.now_ms);
                 true
             }
-        }
+            Action::PushPbb { tag } => actions::push_pbb(packet, tag),
+            Action::PopPbb => actions::pop_pbb(packet),
+            Action::CopyTtlOut => actions::copy_ttl_out(packet),
+            Action::CopyTtlIn => actions::copy_ttl_in(packet),
+            Action::SetQueue(queue) => {
+                packet.queue = queue;
+                true
+            }
+            Action::Truncate(length) => {
+                heddle_wire::checksum::finish_partial(packet);
+                packet.truncate(length as usize);
+                true
+            }
+            Action::Meter(ref meter) => match meter.pass(packet.len() as u64, self.now_ms) {
+                Verdict::Pass => true,
+                Verdict::Drop => return Err("meter"),
+                Verdict::Remark(levels) => {
+                    actions::remark(packet, levels);
+                    true
+                }
+            },
+        };
+        if done { Ok(()) } else { Err("header to be changed is missing") }
     }
 
     /// A buffer. Those that wait to be sent are sent first where there is no other.
@@ -220,6 +279,7 @@ impl<T: Translator> Executor<T> {
                 self.pool.give(piece);
                 break;
             }
+            piece.queue = packet.queue;
             self.queue(piece, number);
         }
         self.pool.give(packet);

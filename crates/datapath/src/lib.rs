@@ -12,6 +12,7 @@ pub mod engine;
 mod executor;
 #[doc(hidden)]
 pub mod fuzz;
+pub mod meter;
 pub mod poll;
 mod prefetch;
 pub mod text;
@@ -19,4 +20,5 @@ pub mod text;
 pub use concern::{Change, Concern, Dependencies, Lane};
 pub use decision::{Action, Decision, Translation, Translator, Usage};
 pub use engine::{Engine, FlowDump, Mismatch};
+pub use meter::{Band, BandKind, Meter, Unit, Verdict};
 pub use poll::{Clock, Datapath};

@@ -112,6 +112,18 @@ impl<R: Rule> Classifier<R> {
         best
     }
 
+    /// Every flow that `key` satisfies, by falling priority; `looked_at` gains every bit that any flow asks, because each
+    /// could have been one of them.
+    pub fn lookup_all(&self, key: &FlowKey, looked_at: &mut FlowMask) -> Vec<&Arc<R>> {
+        let mut found: Vec<&Arc<R>> = Vec::new();
+        for subtable in self.subtables.iter() {
+            looked_at.union(&subtable.mask);
+            found.extend(subtable.find(key).into_iter().flat_map(|rules| rules.iter()));
+        }
+        found.sort_by_key(|rule| std::cmp::Reverse(rule.priority()));
+        found
+    }
+
     /// The flow with exactly this match and priority.
     pub fn find(&self, matching: &Match, priority: u16) -> Option<&Arc<R>> {
         let subtable = self.subtables.iter().find(|subtable| subtable.mask == *matching.mask())?;

@@ -175,6 +175,13 @@ impl FieldSpec {
     pub const fn full_mask(&self) -> u128 {
         if self.bits == 128 { u128::MAX } else { (1 << self.bits) - 1 }
     }
+
+    /// Whether no header of the packet has it: the pipeline carries it along, as it does registers, marks and tunnels.
+    #[must_use]
+    pub fn is_carried(&self) -> bool {
+        let word = usize::from(self.word);
+        word >= METADATA || matches!(self.field, Field::PktMark | Field::TunnelId)
+    }
 }
 
 impl Field {

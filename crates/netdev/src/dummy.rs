@@ -273,6 +273,7 @@ impl TxQueue for DummyTx {
                 let (packets, bytes) = wire_sums(std::slice::from_ref(&packet));
                 let mut copy = Packet::from_frame(packet.data());
                 copy.offload = packet.offload;
+                copy.queue = packet.queue;
                 sent.push_back(copy);
                 self.counters.sent(packets, bytes);
             } else {

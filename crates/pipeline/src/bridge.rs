@@ -27,6 +27,15 @@ pub struct PacketIn {
     pub in_port: u32,
     /// Metadata at that moment.
     pub metadata: u64,
+    /// Registers and the like at that moment: what the packet's headers do not say, where it is not zero.
+    pub fields: Vec<(heddle_flow::Field, u128)>,
+    /// Which controllers are meant: those of this number.
+    pub controller_id: u16,
+    /// Bytes for the controller.
+    pub userdata: Vec<u8>,
+    /// The translation that waits for the controller to let the packet go on, where one does: what
+    /// [`heddle_datapath::Action::Recirculate`] takes.
+    pub continuation: Option<u32>,
     /// Whether no flow asked for it: OpenFlow before 1.3 shows packets that no flow takes.
     pub unasked: bool,
     /// Length of the whole frame in bytes.

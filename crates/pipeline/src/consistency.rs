@@ -7,10 +7,33 @@
 use heddle_flow::field::Prerequisite;
 use heddle_flow::layout::VLAN_PRESENT;
 use heddle_flow::{Field, FlowKey, FlowMask, Match};
+use heddle_openflow::action::{Learn, LearnSource, LearnTarget};
 use heddle_openflow::{Action, Instruction, OfError, port};
 
 /// Tags that a flow key holds.
 const MAX_TAGS: u8 = 2;
+
+/// Whether an action has a place in an action set (section 5.10): those that act at once, or whose order counts, have none.
+fn may_be_written(action: &Action) -> bool {
+    !matches!(
+        action,
+        Action::OutputBits { .. }
+            | Action::OutputTrunc { .. }
+            | Action::Enqueue { .. }
+            | Action::PopQueue
+            | Action::Push(_)
+            | Action::Pop(_)
+            | Action::Controller(_)
+            | Action::Multipath(_)
+            | Action::Bundle(_)
+            | Action::Learn(_)
+            | Action::Conjunction { .. }
+            | Action::Exit
+            | Action::FinTimeout { .. }
+            | Action::Sample(_)
+            | Action::Note(_)
+    )
+}
 
 /// What is known of a packet.
 pub struct Known {
@@ -46,9 +69,23 @@ impl Known {
     /// The error that the specification names for the first action that cannot apply.
     pub fn instructions(&mut self, instructions: &[Instruction]) -> Result<(), OfError> {
         instructions.iter().try_for_each(|instruction| match instruction {
-            Instruction::Apply(actions) | Instruction::Write(actions) => self.actions(actions),
+            Instruction::Apply(actions) => self.actions(actions),
+            Instruction::Write(actions) if !actions.iter().all(may_be_written) => Err(OfError::ActionBadType),
+            Instruction::Write(actions) => self.actions(actions),
             _ => Ok(()),
-        })
+        })?;
+        // A part of a conjunctive match takes no packet, so nothing can be done with one.
+        let is_part = |action: &Action| matches!(action, Action::Conjunction { .. });
+        let may_stand_by = |action: &Action| is_part(action) || matches!(action, Action::Note(_));
+        let parts = instructions.iter().any(|instruction| match instruction {
+            Instruction::Apply(actions) => actions.iter().any(is_part),
+            _ => false,
+        });
+        let others = instructions.iter().any(|instruction| match instruction {
+            Instruction::Apply(actions) => !actions.iter().all(may_stand_by),
+            _ => true,
+        });
+        if parts && others { Err(OfError::ActionBadArgument) } else { Ok(()) }
     }
 
     /// Walks a list of actions.
@@ -61,26 +98,6 @@ impl Known {
 
     fn action(&mut self, action: &Action) -> Result<(), OfError> {
         match *action {
-            Action::SetQueue(_) => return Err(OfError::ActionBadQueue),
-            Action::CopyTtlIn
-            | Action::CopyTtlOut
-            | Action::OutputBits { .. }
-            | Action::OutputTrunc { .. }
-            | Action::Enqueue { .. }
-            | Action::PushPbb(_)
-            | Action::PopPbb
-            | Action::PopQueue
-            | Action::DecTtlIds(_)
-            | Action::Push(_)
-            | Action::Pop(_)
-            | Action::Multipath(_)
-            | Action::Bundle(_)
-            | Action::Learn(_)
-            | Action::Conjunction { .. }
-            | Action::Clone(_)
-            | Action::Exit
-            | Action::FinTimeout { .. }
-            | Action::Sample(_) => return Err(OfError::ActionBadType),
             Action::Output { port: port::ANY, .. } => return Err(OfError::ActionBadOutPort),
             Action::SetField { field, value, mask } => self.set(field, value, mask)?,
             Action::Load { bits, value } => {
@@ -91,7 +108,28 @@ impl Known {
                 self.need(dst)?;
             }
             Action::SetMplsTtl(_) | Action::DecMplsTtl => self.need(Field::MplsTtl)?,
-            Action::SetTtl(_) | Action::DecTtl => self.need(Field::NwTtl)?,
+            Action::SetTtl(_) | Action::DecTtl | Action::DecTtlIds(_) => self.need(Field::NwTtl)?,
+            // Whether the label is on another or on IP is not known.
+            Action::CopyTtlIn | Action::CopyTtlOut => self.need(Field::MplsTtl)?,
+            Action::OutputBits { bits, .. } | Action::Push(bits) => self.need(bits.field)?,
+            Action::Pop(bits) => self.need(bits.field)?,
+            Action::Multipath(ref multipath) => self.need(multipath.dst.field)?,
+            Action::Bundle(ref bundle) => bundle.dst.map_or(Ok(()), |dst| self.need(dst.field))?,
+            Action::Learn(ref learn) => self.learn(learn)?,
+            Action::FinTimeout { .. } => self.need(Field::TcpFlags)?,
+            Action::Clone(ref actions) => self.copy().actions(actions)?,
+            Action::PushPbb(eth_type) => {
+                self.tags = 0;
+                self.relabel(eth_type);
+            }
+            Action::PopPbb => {
+                self.need(Field::PbbIsid)?;
+                self.tags = 0;
+                self.relabel(0);
+                self.matching.set_masked(Field::EthType, 0, 0);
+            }
+            // No collector can be configured, so nothing could be done with a sample.
+            Action::Sample(_) => return Err(OfError::ActionBadType),
             Action::PushVlan(_) if self.tags == MAX_TAGS => return Err(OfError::ActionBadTag),
             Action::PushVlan(_) => self.tags += 1,
             Action::PopVlan => {
@@ -109,6 +147,12 @@ impl Known {
             Action::Output { .. }
             | Action::Group(_)
             | Action::Resubmit { .. }
+            | Action::OutputTrunc { .. }
+            | Action::Enqueue { .. }
+            | Action::SetQueue(_)
+            | Action::PopQueue
+            | Action::Conjunction { .. }
+            | Action::Exit
             | Action::Controller(_)
             | Action::Note(_) => {}
         }
@@ -124,6 +168,33 @@ impl Known {
             return Ok(());
         }
         self.need(field)
+    }
+
+    fn copy(&self) -> Self {
+        Self { matching: self.matching, tags: self.tags, tolerant: self.tolerant }
+    }
+
+    /// What a learned flow takes from the packet must be in it, and what it matches and sets must be there by what it matches
+    /// before.
+    fn learn(&self, learn: &Learn) -> Result<(), OfError> {
+        let mut learned = Self::of_flow(&Match::default());
+        learned.tolerant = self.tolerant;
+        for spec in &learn.specs {
+            if let LearnSource::Field(bits) = spec.source {
+                self.need(bits.field)?;
+            }
+            match (spec.target, spec.source) {
+                (LearnTarget::Match(bits), source) => {
+                    learned.need(bits.field)?;
+                    if let LearnSource::Value(value) = source {
+                        learned.matching.set_masked(bits.field, value << bits.offset, bits.mask());
+                    }
+                }
+                (LearnTarget::Load(bits), _) => learned.need(bits.field)?,
+                (LearnTarget::Output, _) => {}
+            }
+        }
+        learn.result.map_or(Ok(()), |bits| self.need(bits.field))
     }
 
     fn need(&self, field: Field) -> Result<(), OfError> {

@@ -6,11 +6,12 @@ use std::sync::atomic::Ordering;
 use heddle_datapath::{Concern, Decision, Dependencies, Usage};
 use heddle_flow::layout::{PACKET_WORDS, PORT};
 use heddle_flow::{FlowKey, FlowMask, Match};
+use heddle_openflow::FlowMod;
 
 use crate::bridge::Bridge;
 use crate::changes::{depend_on_address, depend_on_flows};
 use crate::fdb;
-use crate::table::{FlowStats, PortCounters};
+use crate::table::{Flow, FlowStats, PortCounters};
 
 /// Who is credited with packets.
 pub enum Credit {
@@ -22,7 +23,30 @@ pub enum Credit {
     Sent(Arc<PortCounters>),
     /// A learned address, which stays young.
     Address(Arc<fdb::Entry>),
+    /// A learned flow, which stays young, and comes back if it has gone.
+    Learned {
+        /// The bridge that it is in.
+        bridge: Arc<Bridge>,
+        /// The flow.
+        flow: Box<FlowMod>,
+        /// Most flows with its cookie in its table; zero for no bound.
+        limit: u32,
+    },
+    /// A flow whose timeouts are shortened once a connection has ended.
+    Ended {
+        /// The bridge that it is in.
+        bridge: Arc<Bridge>,
+        /// The flow.
+        flow: Arc<Flow>,
+        /// Its idle timeout then; zero leaves it.
+        idle: u16,
+        /// Its hard timeout then; zero leaves it.
+        hard: u16,
+    },
 }
+
+/// TCP's FIN and RST, which end a connection.
+const ENDS: u16 = 1 | 4;
 
 /// One look at a table.
 pub struct Visit {
@@ -34,6 +58,9 @@ pub struct Visit {
     pub written: FlowMask,
     /// Whether a flow took the packet.
     pub matched: bool,
+    /// Whether any change of the table concerns the decision, and not only that of a flow for such packets; it was not
+    /// looked up then.
+    pub whole: bool,
 }
 
 impl Visit {
@@ -41,6 +68,9 @@ impl Visit {
     fn may_match(&self, table: u8, matching: &Match, key: &FlowKey, mask: &FlowMask) -> bool {
         if table != self.table {
             return false;
+        }
+        if self.whole {
+            return true;
         }
         let (asked, asked_mask) = (matching.key(), matching.mask());
         if asked_mask.words[PORT] >> 32 != 0 && asked.in_port() != self.in_port {
@@ -114,6 +144,13 @@ impl Decision for Kept {
 
     fn concern(&self, key: &FlowKey, mask: &FlowMask) -> Concern {
         let mut dependencies = Dependencies::default();
+        let whole = |dependency: &Dependency| match dependency {
+            Dependency::Flows { visits, .. } => visits.iter().any(|visit| visit.whole),
+            Dependency::Address { .. } => false,
+        };
+        if self.dependencies.iter().any(whole) {
+            return Concern::ALL;
+        }
         for dependency in &self.dependencies {
             match dependency {
                 Dependency::Flows { bridge, visits, .. } => {
@@ -138,7 +175,7 @@ impl Decision for Kept {
     fn credit(&self, usage: &Usage) {
         for dependency in &self.dependencies {
             let Dependency::Flows { bridge, visits, .. } = dependency else { continue };
-            for visit in visits {
+            for visit in visits.iter().filter(|visit| !visit.whole) {
                 // `resubmit` may name a table beyond those that flows can be in.
                 let Some(table) = bridge.tables.get(usize::from(visit.table)) else { continue };
                 table.lookups.fetch_add(usage.packets, Ordering::Relaxed);
@@ -163,6 +200,13 @@ impl Decision for Kept {
                 Credit::Address(entry) => {
                     entry.used_ms.fetch_max(usage.used_ms, Ordering::Relaxed);
                 }
+                Credit::Learned { bridge, flow, limit } if usage.packets != 0 => {
+                    bridge.learn_flow(flow, *limit, usage.used_ms);
+                }
+                Credit::Ended { bridge, flow, idle, hard } if usage.tcp_flags & ENDS != 0 => {
+                    bridge.shorten(flow, *idle, *hard);
+                }
+                Credit::Learned { .. } | Credit::Ended { .. } => {}
             }
         }
     }

@@ -9,6 +9,7 @@ use heddle_openflow::{Action, Command, FlowMod, Instruction, OfError, port};
 use crate::bridge::Bridge;
 use crate::consistency::Known;
 use crate::eviction::make_room;
+use crate::learning::delete_learned;
 use crate::table::{ChangeLog, Flow, FlowStats, Snapshot};
 
 /// Most flows of a table.
@@ -89,21 +90,29 @@ impl Bridge {
         if gone.is_empty() {
             return Vec::new();
         }
-        self.publish(|snapshot, changes| {
+        let gone = self.publish(|snapshot, changes| {
             for (_, flow) in &gone {
                 snapshot.remove(flow);
                 changes.flow(flow.table, &flow.matching);
             }
+            let mut gone = gone.into_iter().map(|(why, flow)| FlowChange::Removed(flow, why)).collect();
+            delete_learned(snapshot, changes, &mut gone);
+            gone
         });
-        gone.into_iter().map(|(why, flow)| (flow, why)).collect()
+        let removed = gone.into_iter().filter_map(|change| match change {
+            FlowChange::Removed(flow, why) => Some((flow, why)),
+            _ => None,
+        });
+        removed.collect()
     }
 }
 
 /// When a flow goes by its hard timeout, and when by its idle one if no packet comes.
 fn deadlines(flow: &Flow) -> [Option<u64>; 2] {
     let end = |since: u64, timeout: u16| (timeout != 0).then(|| since + u64::from(timeout) * 1000);
+    let modified = flow.modified_ms.max(flow.stats.refreshed_ms.load(Ordering::Relaxed));
     let used = flow.stats.used_ms.load(Ordering::Relaxed).max(flow.created_ms);
-    [end(flow.modified_ms, flow.hard_timeout), end(used, flow.idle_timeout)]
+    [end(modified, flow.hard_timeout), end(used, flow.idle_timeout)]
 }
 
 /// When a flow goes at the latest if no packet comes; none for one that stays.
@@ -147,10 +156,22 @@ pub(crate) fn apply(
     now_ms: u64,
 ) -> Result<Vec<FlowChange>, OfError> {
     check(flow_mod)?;
+    let mut changed = apply_checked(snapshot, changes, flow_mod, now_ms)?;
+    delete_learned(snapshot, changes, &mut changed);
+    Ok(changed)
+}
+
+fn apply_checked(
+    snapshot: &mut Snapshot,
+    changes: &ChangeLog,
+    flow_mod: &FlowMod,
+    now_ms: u64,
+) -> Result<Vec<FlowChange>, OfError> {
     match flow_mod.command {
         Command::Add => add(snapshot, changes, flow_mod, now_ms),
         Command::Modify | Command::ModifyStrict => {
             snapshot.has_groups_of(&flow_mod.instructions)?;
+            snapshot.has_meters_of(&flow_mod.instructions)?;
             let changed = modify(snapshot, changes, flow_mod, now_ms);
             // What finds no flow adds one in OpenFlow 1.0 and 1.1, unless it asks for a cookie.
             if changed.is_empty() && flow_mod.classic && flow_mod.cookie_mask == 0 {
@@ -184,7 +205,6 @@ pub fn check(flow_mod: &FlowMod) -> Result<(), OfError> {
             Instruction::GotoTable(table) if *table <= flow_mod.table_id || *table >= TABLES => {
                 return Err(OfError::InstructionBadTable);
             }
-            Instruction::Meter(_) => return Err(OfError::InstructionUnsupported),
             _ => {}
         }
     }
@@ -200,6 +220,7 @@ fn add(
     now_ms: u64,
 ) -> Result<Vec<FlowChange>, OfError> {
     snapshot.has_groups_of(&flow_mod.instructions)?;
+    snapshot.has_meters_of(&flow_mod.instructions)?;
     let table = flow_mod.table_id;
     let known = snapshot.table(table);
     let old = known.and_then(|table| table.find(&flow_mod.matching, flow_mod.priority)).cloned();
@@ -305,7 +326,13 @@ pub fn uses(instructions: &[Instruction], out_port: u32, out_group: u32) -> bool
         })
     };
     (out_port == port::ANY
-        || some(&|action| matches!(action, Action::Output { port, .. } if *port == out_port)))
+        || some(&|action| match action {
+            Action::Output { port, .. } | Action::OutputTrunc { port, .. } | Action::Enqueue { port, .. } => {
+                *port == out_port
+            }
+            Action::Bundle(bundle) => bundle.dst.is_none() && bundle.members.contains(&out_port),
+            _ => false,
+        }))
         && (out_group == ANY_GROUP
             || some(&|action| matches!(action, Action::Group(group) if *group == out_group)))
 }

@@ -78,8 +78,12 @@ pub struct Frozen {
     pub in_port: u32,
     /// Table of the flow that froze, and its cookie.
     pub table: u8,
-    /// Words of the pipeline: metadata and registers.
+    /// Words of the pipeline: metadata and registers; and those of the packet that it does not carry: its mark and tunnel.
     pub words: Vec<u64>,
+    /// What was pushed, the last of it at the end.
+    pub stack: Vec<(u128, u16)>,
+    /// The queue that the packet leaves by.
+    pub queue: u32,
     /// What is left, the first to be done first.
     pub steps: Vec<Step>,
     /// The action set so far.
@@ -104,6 +108,14 @@ pub struct Punt {
     pub in_port: u32,
     /// Metadata at that moment.
     pub metadata: u64,
+    /// Registers and the like at that moment: what the packet's headers do not say, where it is not zero.
+    pub fields: Vec<(heddle_flow::Field, u128)>,
+    /// Which controllers are meant.
+    pub controller_id: u16,
+    /// Bytes for the controller.
+    pub userdata: Vec<u8>,
+    /// The translation that waits for the controller to let the packet go on, where one does.
+    pub continuation: Option<u32>,
     /// Whether no flow asked for it.
     pub unasked: bool,
 }

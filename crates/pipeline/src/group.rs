@@ -16,6 +16,7 @@ use heddle_wire::{ethertype, ipproto};
 use crate::bridge::Bridge;
 use crate::consistency::Known;
 use crate::flow_mod::{FlowChange, Gone, uses};
+use crate::hash::mix;
 use crate::table::{ChangeLog, Flow, FlowStats, Snapshot};
 
 /// Most groups of a bridge.
@@ -121,15 +122,6 @@ pub fn connection_fields(key: &FlowKey) -> &'static [Field] {
         }
         _ => &[Field::EthType, Field::EthSrc, Field::EthDst, Field::VlanTci],
     }
-}
-
-fn mix(hash: u64, value: u64) -> u64 {
-    // The finalizer of MurmurHash3: every bit of the input moves about half of the output's.
-    let mut mixed = hash.rotate_left(5) ^ value;
-    for (shift, factor) in [(33, 0xff51_afd7_ed55_8ccd), (33, 0xc4ce_b9fe_1a85_ec53)] {
-        mixed = (mixed ^ mixed >> shift).wrapping_mul(factor);
-    }
-    mixed ^ mixed >> 33
 }
 
 /// A number of a packet's connection.

@@ -8,6 +8,7 @@
 pub mod bridge;
 pub mod bundle;
 pub mod changes;
+mod conjunction;
 pub mod consistency;
 pub mod decision;
 pub mod eviction;
@@ -15,6 +16,9 @@ pub mod fdb;
 pub mod flow_mod;
 pub mod frozen;
 pub mod group;
+pub mod hash;
+pub mod learning;
+pub mod meter;
 pub mod table;
 pub mod trace;
 pub mod translate;

@@ -9,6 +9,7 @@ use heddle_flow::{Classifier, Field, FlowKey, FlowMask, Match};
 use heddle_openflow::Instruction;
 use rpds::HashTrieMapSync;
 
+use crate::conjunction::is_part;
 use crate::group::Group;
 
 /// Counters of a flow, shared by every version of it and by the megaflows that credit it.
@@ -20,6 +21,8 @@ pub struct FlowStats {
     pub bytes: AtomicU64,
     /// When it last matched, in milliseconds of the datapath's clock.
     pub used_ms: AtomicU64,
+    /// When it was last learned again, in milliseconds of the datapath's clock.
+    pub refreshed_ms: AtomicU64,
 }
 
 /// A flow of a table.
@@ -47,6 +50,26 @@ pub struct Flow {
     pub instructions: Arc<[Instruction]>,
     /// Its counters.
     pub stats: Arc<FlowStats>,
+}
+
+impl Flow {
+    /// The same flow with other timeouts; its counters are shared.
+    #[must_use]
+    pub(crate) fn with_timeouts(&self, idle_timeout: u16, hard_timeout: u16) -> Self {
+        Self {
+            table: self.table,
+            matching: self.matching,
+            priority: self.priority,
+            cookie: self.cookie,
+            idle_timeout,
+            hard_timeout,
+            flags: self.flags,
+            created_ms: self.created_ms,
+            modified_ms: self.modified_ms,
+            instructions: Arc::clone(&self.instructions),
+            stats: Arc::clone(&self.stats),
+        }
+    }
 }
 
 impl Rule for Flow {
@@ -157,6 +180,10 @@ pub struct TableLimit {
 #[derive(Clone, Default)]
 pub struct Snapshot {
     tables: HashTrieMapSync<u8, Arc<Classifier<Flow>>>,
+    /// How many flows of a table are parts of conjunctive matches, where there are some.
+    conjunctive: HashTrieMapSync<u8, usize>,
+    /// Meters by number.
+    pub meters: HashTrieMapSync<u32, Arc<crate::meter::MeterEntry>>,
     /// Ports by number.
     pub ports: HashTrieMapSync<u32, Arc<Port>>,
     /// Groups by number.
@@ -177,6 +204,9 @@ pub struct Snapshot {
 impl Snapshot {
     /// The flow that takes `key` in a table.
     pub fn lookup(&self, table: u8, key: &FlowKey, looked_at: &mut FlowMask) -> Option<&Arc<Flow>> {
+        if !self.conjunctive.is_empty() && self.conjunctive.contains_key(&table) {
+            return self.lookup_conjunctive(table, key, looked_at);
+        }
         self.tables.get(&table)?.lookup(key, looked_at)
     }
 
@@ -201,9 +231,12 @@ impl Snapshot {
     /// Adds a flow; returns the one of the same match and priority that it replaces.
     pub fn insert(&mut self, flow: Arc<Flow>) -> Option<Arc<Flow>> {
         let id = flow.table;
+        let parts = usize::from(is_part(&flow.instructions));
         let mut table = self.tables.get(&id).map(|table| (**table).clone()).unwrap_or_default();
         let old = table.insert(flow);
         self.tables.insert_mut(id, Arc::new(table));
+        let fewer = old.as_ref().map_or(0, |old| usize::from(is_part(&old.instructions)));
+        self.count_conjunctive(id, parts, fewer);
         old
     }
 
@@ -211,11 +244,25 @@ impl Snapshot {
     pub fn remove(&mut self, flow: &Flow) {
         let Some(table) = self.tables.get(&flow.table) else { return };
         let mut table = (**table).clone();
-        table.remove(&flow.matching, flow.priority);
+        let old = table.remove(&flow.matching, flow.priority);
+        self.count_conjunctive(flow.table, 0, old.map_or(0, |old| usize::from(is_part(&old.instructions))));
         if table.is_empty() {
             self.tables.remove_mut(&flow.table);
         } else {
             self.tables.insert_mut(flow.table, Arc::new(table));
+        }
+    }
+
+    fn count_conjunctive(&mut self, table: u8, more: usize, fewer: usize) {
+        if more == fewer {
+            return;
+        }
+        let count = self.conjunctive.get(&table).copied().unwrap_or(0) + more;
+        match count.saturating_sub(fewer) {
+            0 => {
+                self.conjunctive.remove_mut(&table);
+            }
+            count => self.conjunctive.insert_mut(table, count),
         }
     }
 

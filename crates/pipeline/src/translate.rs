@@ -8,14 +8,17 @@
 //! A packet whose headers must be read anew (after `pop_mpls`) freezes the translation: what is left is kept under a
 //! recirculation id, and thawed when the packet has been looked up again.
 
+mod action_set;
 mod actions;
 mod controller;
 mod fields;
 mod freeze;
 mod groups;
 mod headers;
+mod learn;
 mod normal;
 mod outputs;
+mod select;
 mod tables;
 
 use std::sync::Arc;
@@ -23,13 +26,14 @@ use std::sync::Arc;
 use heddle_datapath::{Action as Act, Change, Translation as Outcome, Translator};
 use heddle_flow::layout::{METADATA, WORDS};
 use heddle_flow::{Field, FlowKey, FlowMask};
+use heddle_openflow::action::Controller;
 use heddle_openflow::{Action, port};
 use heddle_wire::Packet;
 
 use crate::bridge::{Bridge, Network, PacketIn, Place};
 use crate::decision::Kept;
 use crate::frozen::Step;
-use crate::table::{Port, Snapshot};
+use crate::table::{Flow, Port, Snapshot};
 use crate::trace::{Kind, Story};
 
 /// Bridges and resubmissions within each other.
@@ -83,6 +87,17 @@ pub struct Translation<'a> {
     depth: u32,
     lookups: u32,
     frozen: Option<Vec<Step>>,
+    /// Where the translation froze for a controller to let the packet go on: how it goes there.
+    paused: Option<Controller>,
+    /// The flow whose actions run.
+    flow: Option<Arc<Flow>>,
+    /// What was pushed, with its number of bits.
+    stack: Vec<(u128, u16)>,
+    /// The queue that the packet is to leave by, and the one that it would leave by after the actions gathered so far.
+    queue: u32,
+    base_queue: u32,
+    /// An action has said that no others run.
+    exited: bool,
     /// Why all that was gathered is thrown away.
     error: Option<&'static str>,
     /// What follows is not done; what was gathered stands.
@@ -198,6 +213,7 @@ impl<'a> Translation<'a> {
         let mut entered = *key;
         entered.set_in_port(place.port);
         entered.set_recirc_id(0);
+        entered.set(Field::ActsetOutput, port::UNSET.into());
         Self {
             network,
             now_ms,
@@ -221,6 +237,12 @@ impl<'a> Translation<'a> {
             depth: 0,
             lookups: 0,
             frozen: None,
+            paused: None,
+            flow: None,
+            stack: Vec::new(),
+            queue: 0,
+            base_queue: 0,
+            exited: false,
             error: None,
             halted: false,
             dropped: None,
@@ -236,6 +258,11 @@ impl<'a> Translation<'a> {
             self.dropped = Some(reason);
         } else if !self.actions.is_empty() {
             self.dropped = None;
+        }
+        // What the pipeline itself has written is no packet's.
+        self.mask.words[PIPELINE].fill(0);
+        if self.key.get(Field::ActsetOutput) == u128::from(port::UNSET) {
+            self.key.set(Field::ActsetOutput, 0);
         }
         let looked_at = self.mask;
         if self.untagged == Some(true) {
@@ -311,6 +338,8 @@ impl<'a> Translation<'a> {
     }
 
     fn end_of_pipeline(&mut self) {
+        // What ends the actions leaves the action set, but for what ends the packet.
+        self.exited = false;
         if self.frozen.is_none() && !self.over() {
             self.run_action_set();
         }
@@ -318,7 +347,7 @@ impl<'a> Translation<'a> {
 
     /// Whether nothing more is to be done.
     fn over(&self) -> bool {
-        self.halted || self.error.is_some()
+        self.halted || self.exited || self.error.is_some()
     }
 
     /// What a controller has set of a port of this bridge.
@@ -376,6 +405,10 @@ impl Translator for Pipeline {
             cookie: punt.cookie,
             in_port: punt.in_port,
             metadata: punt.metadata,
+            fields: punt.fields,
+            controller_id: punt.controller_id,
+            userdata: punt.userdata,
+            continuation: punt.continuation,
             unasked: punt.unasked,
             total_len: whole.len().min(usize::from(u16::MAX)) as u16,
             data: whole.data()[..length].to_vec(),

@@ -7,12 +7,15 @@ mod common;
 use std::sync::Arc;
 
 use common::{World, udp};
+use heddle_datapath::BandKind;
 use heddle_datapath::{Change, Concern, Decision, Dependencies, Translation, Translator, Usage};
 use heddle_flow::layout::{ETH_DST, PORT, TRANSPORT};
 use heddle_flow::{Field, FlowKey, FlowMask};
 use heddle_netdev::Offloads;
 use heddle_openflow::Command;
-use heddle_openflow::text::parse_flow;
+use heddle_openflow::group::GroupCommand;
+use heddle_openflow::text::{parse_flow, parse_group};
+use heddle_pipeline::meter::{self, BandConfig, MeterChange, MeterConfig};
 use heddle_pipeline::{Bridge, Pipeline};
 use heddle_wire::Packet;
 use proptest::prelude::*;
@@ -338,6 +341,11 @@ const COMMON: &[&str] = &[
     "metadata=1,",
     "reg0=1,",
     "reg0=0/1,",
+    "conj_id=1,",
+    "tun_id=7,",
+    "pkt_mark=5,",
+    "dl_type=0x88e7,pbb_isid=5,",
+    "actset_output=2,",
 ];
 
 const KINDS: &[&str] = &[
@@ -410,6 +418,37 @@ const ACTIONS: &[&str] = &[
     "CONTROLLER:64",
     "move:NXM_OF_IP_SRC[0..1]->NXM_NX_REG0[0..1]",
     "move:NXM_OF_ETH_SRC[]->NXM_OF_ETH_DST[]",
+    "output:NXM_NX_REG0[0..1]",
+    "output(port=2,max_len=20)",
+    "enqueue:1:7",
+    "set_queue:5",
+    "pop_queue",
+    "copy_ttl_in",
+    "copy_ttl_out",
+    "push_pbb:0x88e7",
+    "pop_pbb",
+    "set_field:5->pbb_isid",
+    "push:NXM_OF_IP_SRC[0..1]",
+    "push:NXM_OF_ETH_SRC[0..3]",
+    "pop:NXM_NX_REG0[0..1]",
+    "pop:NXM_OF_ETH_DST[0..2]",
+    "exit",
+    "clone(mod_dl_dst:02:00:00:00:00:02,output:1,resubmit(,1))",
+    "clone(pop_mpls:0x0800,output:2)",
+    "multipath(symmetric_l3l4+udp,50,hrw,2,0,NXM_NX_REG0[0])",
+    "multipath(eth_src,0,modulo_n,3,0,NXM_NX_REG0[0..1])",
+    "bundle(nw_dst,0,hrw,ofport,members:1,2)",
+    "bundle_load(symmetric_l4,0,active_backup,ofport,NXM_NX_REG0[0..15],members:2,1)",
+    "learn(table=1,hard_timeout=60,NXM_OF_ETH_DST[]=NXM_OF_ETH_SRC[],output:NXM_OF_IN_PORT[])",
+    "learn(table=2,priority=9,limit=2,cookie=7,result_dst=NXM_NX_REG0[0],NXM_OF_IN_PORT[],load:1->NXM_NX_REG0[0])",
+    "dec_ttl(1,2)",
+    "controller(userdata=01.02,max_len=20)",
+    "controller(pause)",
+    "load:7->tun_id[],set_field:5->pkt_mark",
+    "move:NXM_OF_IN_PORT[0..1]->NXM_NX_REG0[0..1]",
+    "load:2->NXM_OF_IN_PORT[]",
+    "group:1",
+    "group:2",
     "drop",
 ];
 
@@ -423,7 +462,21 @@ fn action() -> impl Strategy<Value = String> {
     one_of(ACTIONS)
 }
 
+/// A part of a conjunctive match, of which few values are, so that some are whole.
+fn part() -> impl Strategy<Value = String> {
+    let matching = one_of(&["dl_src=02:00:00:00:00:01,", "ip,nw_dst=10.0.0.2,", "udp,tp_dst=53,", "", "ip,"]);
+    (proptest::sample::select(&[0u8, 1][..]), 2u16..4, matching, 1u8..3).prop_map(
+        |(table, priority, matching, clause)| {
+            format!("table={table},priority={priority},{matching}actions=conjunction(1,{clause}/2)")
+        },
+    )
+}
+
 fn flow() -> impl Strategy<Value = String> {
+    prop_oneof![9 => plain_flow(), 1 => part()]
+}
+
+fn plain_flow() -> impl Strategy<Value = String> {
     let end = one_of(&[
         "",
         "",
@@ -431,6 +484,10 @@ fn flow() -> impl Strategy<Value = String> {
         ",goto_table:3",
         ",write_metadata:1,goto_table:3",
         ",write_actions(output:2),goto_table:3",
+        ",write_actions(output:2,group:1),goto_table:3",
+        ",clear_actions,write_actions(set_field:02:00:00:00:00:02->eth_dst,output:2)",
+        ",meter:1,goto_table:3",
+        ",meter:2",
     ]);
     let actions = proptest::collection::vec(action(), 1..4);
     (proptest::sample::select(&[0u8, 0, 0, 1, 1, 2, 3][..]), 1u16..4, matching(), actions, end).prop_map(
@@ -540,12 +597,28 @@ fn play(
     let change = |world: &World<Damaged>, bridge: usize, text: &str, delete: bool| {
         // What the random flow asks may be refused: that is not what is tested here.
         let Ok(mut flow) = parse_flow(text) else { return };
+        // OpenFlow 1.0 lets pass what cannot apply to some packets, which does nothing to those.
+        flow.classic = !text.len().is_multiple_of(3);
         if delete {
             flow.command = Command::Delete;
             flow.table_id = 0xff;
         }
         let _ = bridges[bridge].flow_mod(&flow, world.now_ms);
     };
+    for bridge in &bridges {
+        for group in [
+            "group_id=1,type=select,bucket=output:1,bucket=weight:3,mod_dl_dst:02:00:00:00:00:02,output:2",
+            "group_id=2,type=all,bucket=output:1,bucket=pop_mpls:0x0800,output:2,bucket=group:1",
+        ] {
+            let group = parse_group(group, GroupCommand::Add).expect("it is a group");
+            bridge.group_mod(&group, 0).expect("it can be added");
+        }
+        for (id, kind) in [(1, BandKind::Drop), (2, BandKind::Remark(1))] {
+            let bands = vec![BandConfig { kind, rate: 9, burst: 0 }];
+            let meter = MeterConfig { id, flags: meter::flags::PKTPS, bands };
+            bridge.meter_mod(&MeterChange::Add(meter), 0).expect("it can be added");
+        }
+    }
     flows.iter().for_each(|(bridge, text)| change(&world, *bridge, text, false));
     for event in events {
         match event {

@@ -244,8 +244,7 @@ fn instructions() {
         // Open vSwitch takes both.
         ("goto beyond the tables", raw("0001 0008 fe000000"), InstructionBadTable),
         ("goto all tables", raw("0001 0008 ff000000"), InstructionBadTable),
-        // Open vSwitch has meters, and knows none of this number: OFPMMFC_INVALID_METER.
-        ("meter", raw("0006 0008 00000001"), InstructionUnsupported),
+        ("unknown meter", raw("0006 0008 00000001"), MeterModInvalid),
     ]);
     accepted(vec![
         ("goto", raw("0001 0008 fd000000")),
@@ -269,8 +268,8 @@ fn actions() {
     let mpls = "80000a02 8847";
     refused(vec![
         ("unknown", one(99, "00000000"), ActionBadType),
-        ("push PBB", one(26, "88e7 0000"), ActionBadType),
-        ("copy TTL", one(11, "00000000"), ActionBadType),
+        ("push no PBB", one(26, "8847 0000"), ActionBadArgument),
+        ("copy TTL of what has none", one(11, "00000000"), ActionMatchInconsistent),
         ("experimenter", one(0xffff, "00001234 0000000000000000"), ActionBadExperimenter),
         ("Nicira's, unknown", nicira("03e8 000000000000"), ActionBadExperimenterType),
         ("length of zero", raw("0000 0000 00000001 0000 000000000000"), ActionBadLength),
@@ -292,8 +291,6 @@ fn actions() {
         ("pop no tag, as asked", acts("80000c02 0000", &[element(18, "00000000")]), ActionMatchInconsistent),
         ("push another label", one(19, "0800 0000"), ActionBadArgument),
         ("pop no label", one(20, "0800 0000"), ActionMatchInconsistent),
-        // Open vSwitch takes any queue.
-        ("queue", one(21, "00000001"), ActionBadQueue),
         ("group", one(22, "00000001"), ActionBadOutGroup),
         ("group that is reserved", one(22, "ffffff01"), ActionBadOutGroup),
         ("label's TTL without a label", one(15, "05000000"), ActionMatchInconsistent),

@@ -103,6 +103,8 @@ pub struct Frame {
     origin: u32,
     start: u32,
     end: u32,
+    /// Queue of the device that it leaves by; 0 is the device's own choice.
+    pub queue: u32,
     /// What the sender left to be done.
     pub offload: Offload,
 }
@@ -134,7 +136,8 @@ impl Packet {
         let skipped = storage.as_ptr().align_offset(LINE);
         // The alignment may be refused, by Miri for one; it is for speed only.
         let origin = (HEADROOM + if skipped < LINE { skipped } else { 0 }) as u32;
-        Self(Box::new(Frame { storage, origin, start: origin, end: origin, offload: Offload::default() }))
+        let (start, end) = (origin, origin);
+        Self(Box::new(Frame { storage, origin, start, end, queue: 0, offload: Offload::default() }))
     }
 
     /// A packet that holds a copy of `frame` and asks nothing of the receiving device.
@@ -150,6 +153,7 @@ impl Packet {
         let fits = self.fill(other.data());
         if fits {
             self.offload = other.offload;
+            self.queue = other.queue;
         }
         fits
     }
@@ -192,11 +196,12 @@ impl Frame {
         &mut self.storage[origin..origin + capacity]
     }
 
-    /// Empties the packet: no frame, full headroom, no offload metadata.
+    /// Empties the packet: no frame, full headroom, no metadata.
     #[inline]
     pub fn clear(&mut self) {
         self.start = self.origin;
         self.end = self.origin;
+        self.queue = 0;
         self.offload = Offload::default();
     }
 

@@ -62,7 +62,22 @@ impl Printer<'_> {
                 self.eth_type = *ethertype;
                 format!("pop_mpls(eth_type=0x{ethertype:x})")
             }
+            // Open vSwitch has no words for these four.
+            Action::PushPbb { tag } => {
+                self.eth_type = ethertype::PBB;
+                format!("push_pbb(isid={:#x},eth_type=0x88e7)", tag & 0xff_ffff)
+            }
+            Action::PopPbb => "pop_pbb".into(),
+            Action::CopyTtlOut => "copy_ttl_out".into(),
+            Action::CopyTtlIn => "copy_ttl_in".into(),
+            Action::SetQueue(queue) => format!("set(skb_priority({}))", hex(u128::from(*queue))),
+            Action::Truncate(length) => format!("trunc({length})"),
+            Action::Meter(meter) => format!("meter({})", meter.id),
             Action::Recirculate(id) => format!("recirc({})", hex(u128::from(*id))),
+            // What is cut for one output alone is written without the copy.
+            Action::Clone(actions) if matches!(actions[..], [Action::Truncate(_), Action::Output(_)]) => {
+                print_actions(actions, self.eth_type, self.names)
+            }
             Action::Clone(actions) => {
                 format!("clone({})", print_actions(actions, self.eth_type, self.names))
             }

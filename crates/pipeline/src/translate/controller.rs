@@ -1,11 +1,19 @@
 //! Handing packets to controllers.
 
+use std::sync::Arc;
+
 use heddle_datapath::Action as Act;
 use heddle_flow::Field;
+use heddle_flow::field::FIELDS;
+use heddle_openflow::action::Controller;
 use heddle_openflow::port;
 
 use super::Translation;
-use crate::frozen::Punt;
+use crate::frozen::{Punt, Step};
+use crate::meter;
+
+/// No flow takes the packet, as packet-ins number it (`OFPR_NO_MATCH`).
+const NO_MATCH: u8 = 0;
 
 impl Translation<'_> {
     /// A packet-in of the table-miss flow, which a port may be told not to cause (section 7.2.1).
@@ -13,7 +21,7 @@ impl Translation<'_> {
         if self.config_of(self.stay.in_port) & port::config::NO_PACKET_IN != 0 {
             return self.drop_because("port causes no packet-in");
         }
-        self.punt(0, max_len);
+        self.punt(NO_MATCH, max_len);
     }
 
     /// A packet-in for a packet that no flow takes and that no flow asked for (OpenFlow before 1.3).
@@ -22,26 +30,73 @@ impl Translation<'_> {
             return self.drop_because("port causes no packet-in");
         }
         self.stay.cookie = 0;
-        self.punt_as(0, u16::MAX, true);
+        self.punt_as(&Controller { reason: NO_MATCH, ..Controller::default() }, true, None);
     }
 
     pub(super) fn punt(&mut self, reason: u8, max_len: u16) {
-        self.punt_as(reason, max_len, false);
+        self.punt_as(&Controller { reason, max_len, ..Controller::default() }, false, None);
     }
 
-    fn punt_as(&mut self, reason: u8, max_len: u16, unasked: bool) {
+    /// Hands the packet over as an action says. Where it says so, the packet waits for the controller to let it go on.
+    pub(super) fn punt_for(&mut self, controller: &Controller) {
+        if !controller.pause {
+            return self.punt_as(controller, false, None);
+        }
+        self.commit();
+        // What is left is gathered like that of any freeze, and kept under the number that the controller gets.
+        self.frozen = Some(Vec::new());
+        self.paused = Some(controller.clone());
+    }
+
+    /// Hands over a packet that waits; what is left to be done with it are `steps`.
+    pub(super) fn punt_paused(&mut self, controller: &Controller, steps: Vec<Step>) {
+        let (id, forgot) = self.network.frozen.number(&self.state(steps));
+        self.stay.action_set.clear();
+        self.renumber(forgot);
+        self.punt_as(controller, false, Some(id));
+    }
+
+    fn punt_as(&mut self, controller: &Controller, unasked: bool, continuation: Option<u32>) {
         self.commit();
         let punt = Punt {
             bridge: self.stay.bridge.name.clone(),
-            reason,
+            reason: controller.reason,
             table: self.stay.table,
             cookie: self.stay.cookie,
             in_port: self.stay.in_port,
             metadata: self.key.get(Field::Metadata) as u64,
+            fields: self.carried_fields(),
+            controller_id: controller.id,
+            userdata: controller.userdata.clone(),
+            continuation,
             unasked,
         };
         let (id, forgot) = self.network.punts.number(&punt);
-        self.actions.push(Act::Punt { id, max_len });
+        let punt = Act::Punt { id, max_len: controller.max_len };
+        let meters = &self.stay.snapshot.meters;
+        let wanted =
+            if controller.meter == Controller::NO_METER { meter::CONTROLLER } else { controller.meter };
+        match meters.get(&wanted) {
+            Some(entry) => {
+                let meter = Act::Meter(Arc::clone(&entry.meter));
+                self.actions.push(Act::Clone([meter, punt].into()));
+            }
+            None => self.actions.push(punt),
+        }
         self.renumber(forgot);
+    }
+
+    /// Fields that the packet's headers do not say, where they are not zero.
+    fn carried_fields(&self) -> Vec<(Field, u128)> {
+        let mut fields = Vec::new();
+        for spec in
+            FIELDS.iter().filter(|spec| spec.primary && spec.is_carried() && spec.field != Field::Metadata)
+        {
+            let value = self.key.get(spec.field);
+            if value != 0 && (spec.field, value) != (Field::ActsetOutput, port::UNSET.into()) {
+                fields.push((spec.field, value));
+            }
+        }
+        fields
     }
 }

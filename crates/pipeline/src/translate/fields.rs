@@ -3,9 +3,14 @@
 use heddle_datapath::Action as Act;
 use heddle_flow::layout::VLAN_PRESENT;
 use heddle_flow::{Field, FlowMask};
+use heddle_openflow::action::Controller;
+use heddle_openflow::port;
 use heddle_wire::ethertype;
 
 use super::Translation;
+
+/// The TTL is spent, as packet-ins number it (`OFPR_INVALID_TTL`).
+const INVALID_TTL: u8 = 2;
 
 impl Translation<'_> {
     pub(super) fn write(&mut self, field: Field, value: u128, mask: u128) {
@@ -29,20 +34,35 @@ impl Translation<'_> {
         if !self.has(field) {
             return;
         }
-        if field == Field::VlanVid {
-            return self.write(field, value | u128::from(VLAN_PRESENT), 0x1fff);
+        match field {
+            Field::VlanVid | Field::VlanPcp => {
+                let present = u128::from(VLAN_PRESENT);
+                let (value, mask) = match field {
+                    Field::VlanVid => (value, mask),
+                    _ => (value << 13, mask << 13),
+                };
+                self.write(Field::VlanTci, value | present, mask | present);
+            }
+            // Nicira's input port is its lower half, which has the reserved numbers at its end.
+            Field::InPort if mask == 0xffff => {
+                let number = port::from_16(value as u16);
+                self.write(field, number.into(), u32::MAX.into());
+            }
+            _ => self.write(field, value, mask),
         }
-        self.write(field, value, mask);
     }
 
-    pub(super) fn decrement(&mut self, field: Field) {
+    /// Decrements a TTL; of a packet whose TTL is spent, the controllers of these numbers are told.
+    pub(super) fn decrement_ttl(&mut self, field: Field, controllers: &[u16]) {
         if !self.has(field) {
             return;
         }
         self.look_at(field);
         let ttl = self.key.get(field);
         if ttl <= 1 {
-            self.punt(2, u16::MAX);
+            for &id in controllers {
+                self.punt_for(&Controller { reason: INVALID_TTL, id, ..Controller::default() });
+            }
             self.drop_because("TTL is spent");
             self.halted = true;
             return;
@@ -59,12 +79,16 @@ impl Translation<'_> {
         looked_at.add_bits(src, bits << src_ofs);
         self.look(&looked_at);
         let value = self.key.get(src) >> src_ofs & bits;
-        self.write(dst, value << dst_ofs, bits << dst_ofs);
+        self.set_field(dst, value << dst_ofs, bits << dst_ofs);
     }
 
     /// Writes out the header changes gathered since the last commit, also those that leave this packet as it is: another
     /// packet of the megaflow may have another value there.
     pub(super) fn commit(&mut self) {
+        if self.queue != self.base_queue {
+            self.actions.push(Act::SetQueue(self.queue));
+            self.base_queue = self.queue;
+        }
         for &field in COMMITTED {
             let (old, new) = (self.base.get(field), self.key.get(field));
             let mask = self.uncommitted.get(field) | old ^ new;
@@ -91,6 +115,7 @@ impl Translation<'_> {
 
 /// Fields whose changes are written out, each by the name that covers its bits.
 const COMMITTED: &[Field] = &[
+    Field::PktMark,
     Field::EthDst,
     Field::EthSrc,
     Field::VlanTci,
@@ -120,4 +145,8 @@ const COMMITTED: &[Field] = &[
     Field::ArpSha,
     Field::ArpTha,
     Field::NdTarget,
+    Field::NdSll,
+    Field::NdTll,
+    Field::PbbIsid,
+    Field::PbbUca,
 ];

@@ -3,11 +3,15 @@
 use std::sync::Arc;
 
 use heddle_datapath::Action as Act;
+use heddle_flow::layout::{MARK, TUNNEL_ID};
 
 use super::{PIPELINE, Translation};
 use crate::bridge::{Network, Place};
 use crate::frozen::{Frozen, Step};
 use crate::trace::Kind;
+
+/// Words and bits of the packet's part of the key that no packet carries.
+const CARRIED: [(usize, u64); 2] = [(MARK, u64::MAX << 32), (TUNNEL_ID, u64::MAX)];
 
 impl Translation<'_> {
     pub(super) fn thawed(network: &Network, id: u32) -> Result<(Place, Frozen), &'static str> {
@@ -25,8 +29,16 @@ impl Translation<'_> {
         self.depend();
         self.stay.table = state.table;
         self.stay.action_set = state.action_set;
-        self.key.words[PIPELINE].copy_from_slice(&state.words);
+        let (pipeline, carried) = state.words.split_at(PIPELINE.len());
+        self.key.words[PIPELINE].copy_from_slice(pipeline);
         self.written.words[PIPELINE].fill(u64::MAX);
+        for (&(word, bits), value) in CARRIED.iter().zip(carried) {
+            self.key.words[word] = self.key.words[word] & !bits | value & bits;
+            self.written.words[word] |= bits;
+        }
+        self.base = self.key;
+        self.stack = state.stack;
+        (self.queue, self.base_queue) = (state.queue, state.queue);
         for step in state.steps {
             match (&mut self.frozen, step) {
                 (Some(rest), step) => rest.push(step),
@@ -38,17 +50,30 @@ impl Translation<'_> {
         self.freeze_rest();
     }
 
-    /// Where the translation froze, ends it with a recirculation.
-    pub(super) fn freeze_rest(&mut self) {
-        let Some(steps) = self.frozen.take() else { return };
-        let state = Frozen {
+    /// What is kept of this translation, and what is left of it.
+    pub(super) fn state(&self, steps: Vec<Step>) -> Frozen {
+        let carried = CARRIED.iter().map(|&(word, bits)| self.key.words[word] & bits);
+        Frozen {
             bridge: self.stay.bridge.name.clone(),
             in_port: self.stay.in_port,
             table: self.stay.table,
-            words: self.key.words[PIPELINE].to_vec(),
+            words: self.key.words[PIPELINE].iter().copied().chain(carried).collect(),
+            stack: self.stack.clone(),
+            queue: self.queue,
             steps,
-            action_set: std::mem::take(&mut self.stay.action_set),
-        };
+            action_set: self.stay.action_set.clone(),
+        }
+    }
+
+    /// Where the translation froze, ends it with a recirculation.
+    pub(super) fn freeze_rest(&mut self) {
+        let Some(steps) = self.frozen.take() else { return };
+        self.commit();
+        if let Some(controller) = self.paused.take() {
+            return self.punt_paused(&controller, steps);
+        }
+        let state = self.state(steps);
+        self.stay.action_set.clear();
         let (id, forgot) = self.network.frozen.number(&state);
         self.actions.push(Act::Recirculate(id));
         self.renumber(forgot);

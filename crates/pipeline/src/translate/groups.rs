@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use heddle_openflow::group::GroupKind;
 
-use super::tables::{set_order, write_actions};
+use super::action_set::{in_order, merge};
 use super::{MAX_DEPTH, Translation};
 use crate::decision::Credit;
 use crate::group::connection_fields;
@@ -33,8 +33,8 @@ impl Translation<'_> {
             self.explain(Kind::Detail, || format!("using bucket {index}"));
             self.kept.credits.push(Credit::Flow(Arc::clone(&group.bucket_stats[index])));
             let mut set = Vec::new();
-            write_actions(&mut set, &group.buckets[index].actions);
-            set.sort_by_key(set_order);
+            merge(&mut set, &group.buckets[index].actions);
+            let set = in_order(set);
             let outer = std::mem::take(&mut self.stay.action_set);
             self.on_a_copy(|this| {
                 this.apply(&set);

@@ -3,12 +3,16 @@
 use std::sync::Arc;
 
 use heddle_datapath::Action as Act;
-use heddle_flow::FlowMask;
+use heddle_flow::layout::TUNNEL_ID;
+use heddle_flow::{Field, FlowMask};
+use heddle_openflow::action::Bits;
 use heddle_openflow::port;
 
 use super::{MAX_DEPTH, MAX_OUTPUTS, Misses, PIPELINE, Stay, Translation};
 use crate::decision::Credit;
+use crate::learning::port_of;
 use crate::table::{Attachment, Port};
+use crate::trace::Kind;
 
 impl Translation<'_> {
     pub(super) fn output(&mut self, number: u32, max_len: u16) {
@@ -24,6 +28,22 @@ impl Translation<'_> {
             _ if number == in_port => self.drop_because("output to the port it came in by"),
             _ => self.output_to(number),
         }
+    }
+
+    /// Sends to the port whose number some bits hold.
+    pub(super) fn output_bits(&mut self, bits: Bits, max_len: u16) {
+        let value = self.bits(bits);
+        let number = port_of(value, bits.count);
+        self.explain(Kind::Detail, || format!("output port is {number}"));
+        self.output(number, max_len);
+    }
+
+    /// Sends the packet's first bytes.
+    pub(super) fn output_cut(&mut self, number: u32, max_len: u32) {
+        self.on_a_copy(|this| {
+            this.actions.push(Act::Truncate(max_len));
+            this.output(number, 0);
+        });
     }
 
     /// Sends to every port but the input port, and those with one of these bits of configuration.
@@ -85,25 +105,32 @@ impl Translation<'_> {
             action_set: Vec::new(),
         };
         let here = std::mem::replace(&mut self.stay, there);
+        let (stack, flow) = (std::mem::take(&mut self.stack), self.flow.take());
         self.on_a_copy(|this| {
             this.key.words[PIPELINE].fill(0);
+            this.key.words[TUNNEL_ID] = 0;
+            this.key.set(Field::ActsetOutput, port::UNSET.into());
             this.written.words[PIPELINE].fill(u64::MAX);
+            this.written.words[TUNNEL_ID] = u64::MAX;
             this.key.set_in_port(this.stay.in_port);
             let level = this.level();
             this.pipeline();
             this.close_to(level);
         });
         self.stay = here;
+        (self.stack, self.flow) = (stack, flow);
     }
 
     /// Does something with a copy of the packet: what it changes is not seen by what follows, and what ends it ends no more.
     pub(super) fn on_a_copy(&mut self, act: impl FnOnce(&mut Self)) {
         self.commit();
         let (key, base, written, start) = (self.key, self.base, self.written, self.actions.len());
+        let (queue, flow) = (self.queue, self.flow.clone());
         self.depth += 1;
         act(self);
         self.depth -= 1;
-        self.halted = false;
+        (self.halted, self.exited) = (false, false);
+        (self.queue, self.base_queue, self.flow) = (queue, queue, flow);
         (self.key, self.base, self.written) = (key, base, written);
         self.uncommitted = FlowMask::default();
         let changes = |action: &Act| !matches!(action, Act::Output(_) | Act::Punt { .. } | Act::Clone(_));

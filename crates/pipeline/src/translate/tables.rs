@@ -27,7 +27,7 @@ impl Translation<'_> {
         }
         self.depend();
         let snapshot = Arc::clone(&self.stay.snapshot);
-        let mut visit = Visit { table, in_port, written: self.written, matched: false };
+        let mut visit = Visit { table, in_port, written: self.written, matched: false, whole: false };
         let mut key = self.key;
         key.set_in_port(in_port);
         if matches!(key.eth_type(), ethertype::IPV4 | ethertype::IPV6) {
@@ -123,6 +123,7 @@ impl Translation<'_> {
 
     pub(super) fn run_flow(&mut self, flow: &Arc<Flow>) {
         self.kept.credits.push(Credit::Flow(Arc::clone(&flow.stats)));
+        self.flow = Some(Arc::clone(flow));
         self.stay.cookie = flow.cookie;
         self.stay.table_miss = flow.priority == 0 && flow.matching.is_any();
         self.open(Kind::Table, || crate::trace::flow_words(flow));
@@ -143,15 +144,15 @@ impl Translation<'_> {
             }
             match instruction {
                 Instruction::Apply(actions) => self.apply(actions),
-                Instruction::Clear => self.stay.action_set.clear(),
-                Instruction::Write(actions) => write_actions(&mut self.stay.action_set, actions),
+                Instruction::Clear => self.clear_set(),
+                Instruction::Write(actions) => self.write_set(actions),
                 Instruction::WriteMetadata { value, mask } => {
                     self.write(Field::Metadata, u128::from(*value), u128::from(*mask));
                 }
                 Instruction::GotoTable(table) => {
                     self.enter_table(*table, self.stay.in_port, Misses::Configured);
                 }
-                Instruction::Meter(_) => {}
+                Instruction::Meter(meter) => self.meter(*meter),
             }
             if let Some(rest) = &mut self.frozen {
                 rest.push(Step::Instructions(instructions[index + 1..].to_vec()));
@@ -172,45 +173,5 @@ impl Translation<'_> {
                 return;
             }
         }
-    }
-
-    /// Runs the action set in the order that OpenFlow 1.3.5 section 5.10 gives.
-    pub(super) fn run_action_set(&mut self) {
-        let mut set = std::mem::take(&mut self.stay.action_set);
-        set.sort_by_key(set_order);
-        if !set.is_empty() {
-            let level = self.level();
-            self.open(Kind::Table, || "--. Executing action set:".into());
-            self.apply(&set);
-            self.close_to(level);
-        }
-    }
-}
-
-/// Adds actions to an action set: one of a kind, one for each field that is set.
-pub(super) fn write_actions(set: &mut Vec<Action>, actions: &[Action]) {
-    for action in actions {
-        let same = |other: &Action| match (other, action) {
-            (Action::SetField { field: a, .. }, Action::SetField { field: b, .. }) => a == b,
-            _ => std::mem::discriminant(other) == std::mem::discriminant(action),
-        };
-        set.retain(|other| !same(other));
-        set.push(action.clone());
-    }
-}
-
-/// Place of an action in the execution of an action set.
-pub(super) fn set_order(action: &Action) -> u8 {
-    match action {
-        Action::CopyTtlIn => 0,
-        Action::PopVlan | Action::PopMpls(_) => 1,
-        Action::PushMpls(_) => 2,
-        Action::PushVlan(_) => 4,
-        Action::CopyTtlOut => 5,
-        Action::DecTtl | Action::DecMplsTtl => 6,
-        Action::Group(_) => 9,
-        Action::Output { .. } => 10,
-        Action::SetQueue(_) => 8,
-        _ => 7,
     }
 }
