@@ -11,7 +11,7 @@ use crate::bytes::{Put, Reader};
 use crate::error::OfError;
 use crate::{oxm, port};
 
-pub(crate) use nicira::{decode_nicira, encode_load, encode_nicira};
+pub(crate) use nicira::{as_load, decode_nicira, encode_load, encode_nicira};
 
 /// Most actions of a list: what fits a message.
 const MAX_ACTIONS: usize = 4096;

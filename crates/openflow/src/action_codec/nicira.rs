@@ -150,7 +150,7 @@ fn decode_of_fields(body: &mut Reader<'_>, number: u16) -> Result<Action, OfErro
         kind::WRITE_METADATA => {
             body.skip(6)?;
             let (value, mask) = (body.u64()?, body.u64()?);
-            return set_field(Field::Metadata, (value & mask).into(), mask.into());
+            return set_masked(Field::Metadata, (value & mask).into(), mask.into());
         }
         kind::SET_MPLS_LABEL | kind::SET_MPLS_TC => {
             let is_label = number == kind::SET_MPLS_LABEL;
@@ -165,12 +165,7 @@ fn decode_of_fields(body: &mut Reader<'_>, number: u16) -> Result<Action, OfErro
         kind::LOAD2 => {
             body.skip(6)?;
             let (field, value, mask) = oxm::decode_entry(body).map_err(set_error)?;
-            let set = set_field(field, value, mask)?;
-            // The other form says the same of adjoining bits.
-            match adjoining(field, mask).filter(|_| mask != field.spec().full_mask()) {
-                Some(bits) if field != Field::InPort => Action::Load { bits, value: bits.of(value) as u64 },
-                _ => set,
-            }
+            return set_masked(field, value, mask);
         }
         kind::MOVE => {
             let (count, src_ofs, dst_ofs) = (body.u16()?, body.u16()?, body.u16()?);
@@ -214,6 +209,24 @@ fn decode_of_fields(body: &mut Reader<'_>, number: u16) -> Result<Action, OfErro
         }
         _ => return Err(OfError::ActionBadExperimenterType),
     })
+}
+
+/// Sets what a mask names; of adjoining bits that are not the whole field, `load` says the same.
+fn set_masked(field: Field, value: u128, mask: u128) -> Result<Action, OfError> {
+    let set = set_field(field, value, mask)?;
+    let part = mask != field.spec().full_mask() && field != Field::InPort;
+    Ok(if part { as_load(set) } else { set })
+}
+
+/// `load` for a field that is set, where it can say it.
+pub(crate) fn as_load(action: Action) -> Action {
+    match action {
+        Action::SetField { field, value, mask } => match adjoining(field, mask) {
+            Some(bits) => Action::Load { bits, value: bits.of(value) as u64 },
+            None => Action::SetField { field, value, mask },
+        },
+        action => action,
+    }
 }
 
 /// Adjoining bits, at most 64, that a mask names.

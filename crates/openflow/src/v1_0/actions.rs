@@ -4,7 +4,7 @@ use heddle_flow::layout::VLAN_PRESENT;
 use heddle_flow::{Field, Match};
 
 use crate::action::Action;
-use crate::action_codec::{MAX_NESTED, decode_list, decode_nicira, encode_load, encode_nicira, put};
+use crate::action_codec::{MAX_NESTED, as_load, decode_list, decode_nicira, encode_load, encode_nicira, put};
 use crate::bytes::{Put, Reader};
 use crate::error::OfError;
 use crate::port::{self, from_16};
@@ -101,10 +101,23 @@ fn decode_action(
             vec![Action::Enqueue { port, queue: body.u32()? }]
         }
         EXPERIMENTER => {
-            vec![decode_nicira(body, &mut |inner| decode_nested(inner, matching, depth + 1))?]
+            let action = decode_nicira(body, &mut |inner| decode_nested(inner, matching, depth + 1))?;
+            vec![if has_own_form(&action, matching) { action } else { as_load(action) }]
         }
         _ => return Err(OfError::ActionBadType),
     })
+}
+
+/// Whether the version has an action of its own for a field that is set; others are loaded.
+fn has_own_form(action: &Action, matching: Option<&Match>) -> bool {
+    let Action::SetField { field, mask, .. } = *action else { return true };
+    let own = [Field::EthSrc, Field::EthDst, Field::Ipv4Src, Field::Ipv4Dst, Field::IpDscp];
+    let port = PORTS.iter().flatten().any(|port| *port == field)
+        && matching.is_some_and(|matching| matching.satisfies(field));
+    match field {
+        Field::VlanTci => mask == VID || mask == PCP,
+        _ => mask == field.spec().full_mask() && (own.contains(&field) || port),
+    }
 }
 
 /// Writes actions. `matching` says which packets they are for, where it is known.
