@@ -1,6 +1,7 @@
 //! Measurements, one a subcommand. Each is bounded in time, prints medians with their spread, and ends with a line of JSON.
 
 mod churn;
+mod daemon;
 mod masks;
 mod memory;
 mod namespaces;
@@ -28,6 +29,8 @@ enum Verb {
     Masks(masks::Options),
     /// Two network namespaces joined by each of several switches (root).
     Namespaces(namespaces::Options),
+    /// A server's switch: start, idleness, a thousand ports (root, a network namespace of its own).
+    Daemon(daemon::Options),
     /// Send small packets by an interface, as fast as it takes them.
     Send(sender::Options),
 }
@@ -38,6 +41,7 @@ fn main() -> Result<()> {
         Verb::Churn(options) => churn::run(&options),
         Verb::Masks(options) => masks::run(&options),
         Verb::Namespaces(options) => namespaces::run(&options),
+        Verb::Daemon(options) => daemon::run(&options),
         Verb::Send(options) => sender::run(&options),
     }
 }

@@ -50,7 +50,7 @@ impl Case {
 pub fn print(cases: &[Case]) {
     for case in cases {
         println!(
-            "{:<34} {:9.2} {}  ({:.2} to {:.2})",
+            "{:<40} {:9.2} {}  ({:.2} to {:.2})",
             case.name,
             case.median(),
             case.unit,

@@ -38,7 +38,8 @@ fn mac(text: &str) -> Option<[u8; 6]> {
     parts.next().is_none().then_some(bytes)
 }
 
-fn frame(to: [u8; 6], from: [u8; 6]) -> [u8; LEN] {
+/// A small UDP frame.
+pub fn frame(to: [u8; 6], from: [u8; 6]) -> [u8; LEN] {
     let mut frame = [0; LEN];
     frame[..6].copy_from_slice(&to);
     frame[6..12].copy_from_slice(&from);

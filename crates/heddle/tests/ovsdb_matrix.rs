@@ -30,10 +30,14 @@ fn free_port() -> u16 {
 
 /// Runs a client, which must succeed; what it prints.
 fn good(name: &str, stock: bool, words: &[&str]) -> String {
+    good_with(name, stock, words, Stdio::null())
+}
+
+fn good_with(name: &str, stock: bool, words: &[&str], input: Stdio) -> String {
     let mut command = Command::new("timeout");
     let asked = program(name, stock);
     command.arg("10").arg(asked.get_program()).args(asked.get_args()).args(words);
-    let output = command.stdin(Stdio::null()).output().unwrap();
+    let output = command.stdin(input).output().unwrap();
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{name} (stock: {stock}) {words:?}: {text}{errors}");
@@ -64,6 +68,12 @@ fn drive(place: &Place, stock: bool, at: &str, bridge: &str) {
     }
     vsctl(&["del-br", bridge]);
     assert_eq!(vsctl(&["list-br"]), "");
+    // Each client puts back what either wrote.
+    let input = std::fs::File::open(&backup).unwrap();
+    good_with("ovsdb-client", stock, &["--force", "restore", at, "Open_vSwitch"], input.into());
+    assert_eq!(vsctl(&["list-ports", bridge]), format!("{port}\n"));
+    assert_eq!(vsctl(&["get", "port", &port, "tag"]), "9\n");
+    vsctl(&["del-br", bridge]);
 }
 
 #[test]

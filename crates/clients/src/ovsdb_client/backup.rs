@@ -62,21 +62,12 @@ pub(super) fn restore(context: &mut Context<'_>) -> Result<u8, Fatal> {
     if std::io::stdin().is_terminal() {
         return fail("not reading backup from a terminal; please redirect stdin from a file");
     }
-    let input = std::io::BufReader::new(std::io::stdin().take(MAX_SNAPSHOT));
-    let mut reader = Reader::new(input, "stdin");
-    let wrong = |error: heddle_ovsdb::Error| Fatal::new(error.to_string());
-    let Some(schema) = reader.next_record().map_err(wrong)? else {
-        return fail("empty snapshot: it has no schema");
-    };
-    let schema = Schema::from_json(&schema).map_err(wrong)?;
+    let (schema, inserts) = read(std::io::stdin().take(MAX_SNAPSHOT))?;
     let served = context.connection.schema(&context.database)?;
     check_schemas(context, &schema, &served)?;
-    let Some(record) = reader.next_record().map_err(wrong)? else {
-        return fail("malformed snapshot: it has no rows after its schema");
-    };
     let mut params = vec![Value::from(context.database.as_str())];
     params.extend(served.tables().iter().map(|t| json!({"op": "delete", "table": t.name, "where": []})));
-    params.extend(insertions(&schema, &record)?);
+    params.extend(inserts);
     params.push(json!({"op": "comment", "comment": "restored by \"ovsdb-client restore\""}));
     let results = checked(context.connection.ask("transact", params))?;
     let failed = results.as_array().into_iter().flatten().find(|result| result.get("error").is_some());
@@ -84,6 +75,21 @@ pub(super) fn restore(context: &mut Context<'_>) -> Result<u8, Fatal> {
         None => Ok(0),
         Some(error) => fail(format!("transaction failed: {}", crate::json::compact(error))),
     }
+}
+
+/// A snapshot's schema, and the operations that insert its rows.
+fn read(input: impl Read) -> Result<(Schema, Vec<Value>), Fatal> {
+    let mut reader = Reader::new(std::io::BufReader::new(input), "stdin");
+    let wrong = |error: heddle_ovsdb::Error| Fatal::new(error.to_string());
+    let Some(schema) = reader.next_record().map_err(wrong)? else {
+        return fail("empty snapshot: it has no schema");
+    };
+    let schema = Schema::from_json(&schema).map_err(wrong)?;
+    let Some(record) = reader.next_record().map_err(wrong)? else {
+        return fail("malformed snapshot: it has no rows after its schema");
+    };
+    let inserts = insertions(&schema, &record)?;
+    Ok((schema, inserts))
 }
 
 fn check_schemas(context: &Context<'_>, schema: &Schema, served: &Schema) -> Result<(), Fatal> {
@@ -109,10 +115,11 @@ fn check_schemas(context: &Context<'_>, schema: &Schema, served: &Schema) -> Res
 fn insertions(schema: &Schema, record: &Value) -> Result<Vec<Value>, Fatal> {
     let tables = || record.as_object().into_iter().flatten().filter(|(name, _)| !name.starts_with('_'));
     let mut rows = BTreeSet::new();
+    let parsed =
+        |uuid: &str| uuid.parse::<Uuid>().map_err(|_| Fatal::new("malformed snapshot: a row has no UUID"));
     for (_, table) in tables() {
-        let uuids = table.as_object().into_iter().flatten().map(|(uuid, _)| uuid.parse::<Uuid>());
-        for uuid in uuids {
-            rows.insert(uuid.map_err(|_| Fatal::new("malformed snapshot: a row has no UUID"))?);
+        for (uuid, _) in table.as_object().into_iter().flatten() {
+            rows.insert(parsed(uuid)?);
         }
     }
     let mut operations = Vec::new();
@@ -128,15 +135,16 @@ fn insertions(schema: &Schema, record: &Value) -> Result<Vec<Value>, Fatal> {
                 };
                 columns.insert(column.clone(), renamed(definition, value, &rows)?);
             }
-            operations
-                .push(json!({"op": "insert", "table": name, "uuid-name": symbol(uuid), "row": columns}));
+            operations.push(
+                json!({"op": "insert", "table": name, "uuid-name": symbol(parsed(uuid)?), "row": columns}),
+            );
         }
     }
     Ok(operations)
 }
 
 /// A row's name within the transaction.
-fn symbol(uuid: impl ToString) -> String {
+fn symbol(uuid: Uuid) -> String {
     format!("row{}", uuid.to_string().replace('-', "_"))
 }
 
@@ -154,4 +162,62 @@ fn renamed(column: &ColumnSchema, value: &Value, rows: &BTreeSet<Uuid>) -> Resul
         return Ok(json!(["map", pairs]));
     }
     Ok(json!(["set", datum.keys().iter().map(atom).collect::<Vec<_>>()]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const SCHEMA: &str = r#"{"name":"d","version":"1.0.0","tables":{"T":{"isRoot":true,"columns":{
+        "i":{"type":"integer"},"r":{"type":{"key":{"type":"uuid","refTable":"T","refType":"weak"},"min":0,"max":"unlimited"}},
+        "m":{"type":{"key":"string","value":{"type":"uuid","refTable":"T","refType":"weak"},"min":0,"max":"unlimited"}}}}}}"#;
+
+    fn snapshot(rows: &Value) -> Vec<u8> {
+        let schema: Value = serde_json::from_str(SCHEMA).unwrap();
+        [encode(&schema), encode(rows)].concat()
+    }
+
+    #[test]
+    fn rows_refer_to_each_other_in_either_case() {
+        let rows = json!({"T": {
+            "AAAAAAAA-0000-4000-8000-00000000000A": {"i": 1},
+            "bbbbbbbb-0000-4000-8000-00000000000b": {
+                "r": ["uuid", "aaaaaaaa-0000-4000-8000-00000000000a"],
+                "m": ["map", [["k", ["uuid", "AAAAAAAA-0000-4000-8000-00000000000a"]]]],
+            },
+        }});
+        let (schema, inserts) = read(&*snapshot(&rows)).unwrap();
+        assert_eq!(schema.name, "d");
+        let name = "rowaaaaaaaa_0000_4000_8000_00000000000a";
+        assert_eq!(inserts[0]["uuid-name"], name);
+        assert_eq!(inserts[1]["row"]["r"], json!(["set", [["named-uuid", name]]]));
+        assert_eq!(inserts[1]["row"]["m"], json!(["map", [["k", ["named-uuid", name]]]]));
+    }
+
+    #[test]
+    fn what_is_no_snapshot_is_refused() {
+        for rows in [
+            json!({"U": {}}),
+            json!({"T": {"x": {}}}),
+            json!({"T": {"aaaaaaaa-0000-4000-8000-00000000000a": {"j": 1}}}),
+        ] {
+            let error = read(&*snapshot(&rows)).unwrap_err();
+            assert!(error.message.starts_with("malformed snapshot: "), "{error}");
+        }
+        assert!(read(&b""[..]).is_err() && read(SCHEMA.as_bytes()).is_err());
+    }
+
+    proptest! {
+        /// Any change of a snapshot is read or refused.
+        #[test]
+        fn nothing_panics(at in 0..400_usize, byte: u8, end in 0..800_usize) {
+            let mut bytes = snapshot(&json!({"T": {"aaaaaaaa-0000-4000-8000-00000000000a": {"i": 1, "r": ["set", []]}}}));
+            if let Some(changed) = bytes.get_mut(at) {
+                *changed = byte;
+            }
+            bytes.truncate(end);
+            let _ = read(&*bytes);
+        }
+    }
 }
