@@ -39,7 +39,7 @@ const CLASSES: [&str; 3] = ["NXM_OF_", "NXM_NX_", "OXM_OF_"];
 const PACKET_REGISTERS: [&str; 2] = ["OXM_OF_PKT_REG", "OXM_PKT_REG"];
 
 /// The field of this name, alias, or name with its class.
-pub(crate) fn field(name: &str) -> Option<Field> {
+pub fn field(name: &str) -> Option<Field> {
     if let Some(field) = Field::by_name(name) {
         return Some(field);
     }

@@ -9,6 +9,7 @@ mod groups;
 mod matching;
 mod values;
 
+pub use crate::names::field as field_by_name;
 pub use actions::{parse_actions, print_action};
 pub use flows::{parse_flow, parse_instructions, print_flow, print_instructions, print_stats};
 pub use groups::{parse_group, print_group, print_group_desc, print_group_stats};

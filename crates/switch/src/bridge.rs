@@ -12,7 +12,8 @@ use heddle_openflow::message::FlowRemoved;
 use heddle_openflow::multipart::PortStats;
 use heddle_openflow::{Action, Command, FlowMod, OfError, PortDesc, Version, port};
 use heddle_pipeline::consistency::Known;
-use heddle_pipeline::flow_mod::FlowChange;
+use heddle_pipeline::flow_mod::{FlowChange, TABLES};
+use heddle_pipeline::table::TableLimit;
 use heddle_pipeline::{Bridge, Network, PacketIn, Pipeline, Port, Translation};
 use heddle_wire::Packet;
 use tokio::sync::broadcast;
@@ -78,6 +79,7 @@ pub struct ManagedBridge {
     alone_since_ms: AtomicU64,
     packets_out: AtomicU32,
     bundle_idle_ms: AtomicU64,
+    table_names: Mutex<BTreeMap<u8, String>>,
 }
 
 /// What the configuration says of controllers.
@@ -129,6 +131,7 @@ impl ManagedBridge {
             alone_since_ms: AtomicU64::new(clock.now_ms()),
             packets_out: AtomicU32::new(0),
             bundle_idle_ms: AtomicU64::new(BUNDLE_IDLE_MS),
+            table_names: Mutex::default(),
             clock,
         }
     }
@@ -290,6 +293,29 @@ impl ManagedBridge {
         }
     }
 
+    /// What the configuration says of flow tables: their names, and how many flows they may have.
+    pub(crate) fn set_tables(&self, tables: &BTreeMap<u8, (Option<String>, TableLimit)>) {
+        let names = tables.iter().filter_map(|(table, (name, _))| Some((*table, name.clone()?))).collect();
+        *self.table_names.lock().unwrap_or_else(PoisonError::into_inner) = names;
+        let known = self.bridge.snapshot();
+        for table in 0..TABLES {
+            let wanted = tables.get(&table).map(|(_, limit)| limit);
+            let now = known.limits.get(&table).map(|limit| &**limit);
+            if wanted != now {
+                // What was used last decides who goes.
+                self.flush();
+                let gone = self.bridge.set_limit(table, wanted.cloned(), self.clock.now_ms());
+                announce(Gathered::One(gone), self);
+            }
+        }
+    }
+
+    /// The name of a flow table; empty for one that has none.
+    pub(crate) fn table_name(&self, table: u8) -> String {
+        let names = self.table_names.lock().unwrap_or_else(PoisonError::into_inner);
+        names.get(&table).cloned().unwrap_or_default()
+    }
+
     /// Milliseconds after which a bundle that nobody adds to is forgotten.
     pub fn bundle_idle_ms(&self) -> u64 {
         self.bundle_idle_ms.load(Ordering::Relaxed)
@@ -441,6 +467,9 @@ impl ManagedBridge {
             .map(|port| {
                 let device = devices.get(&port.number);
                 let of = device.map_or_else(Default::default, |device| device.netdev.statistics());
+                // A device in memory counts no errors, which all ones say.
+                let counts = device.is_some_and(|device| device.netdev.kind() != "dummy");
+                let known = |count: u64| if counts { count } else { u64::MAX };
                 let patch = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
                 PortStats {
                     number: port.number,
@@ -449,10 +478,10 @@ impl ManagedBridge {
                         of.tx_packets + patch(&port.counters.tx_packets),
                         of.rx_bytes + patch(&port.counters.rx_bytes),
                         of.tx_bytes + patch(&port.counters.tx_bytes),
-                        of.rx_dropped,
-                        of.tx_dropped,
-                        of.rx_errors,
-                        of.tx_errors,
+                        known(of.rx_dropped),
+                        known(of.tx_dropped),
+                        known(of.rx_errors),
+                        known(of.tx_errors),
                     ],
                     duration_ms: device.map_or(0, |device| now_ms.saturating_sub(device.added_ms)),
                 }

@@ -31,8 +31,10 @@ const MISS_SEND_LEN: u16 = 128;
 const ASYNC: [u32; 6] = [0x3, 0, 0x7, 0x7, 0xf, 0];
 /// Reasons that there are.
 const ASYNC_KNOWN: [u32; 6] = [0x7, 0x7, 0x7, 0x7, 0xf, 0xf];
-/// Statistics of flows, tables, ports and groups.
-const CAPABILITIES: u32 = 0xf;
+/// Statistics of flows, tables, ports, groups and queues.
+const CAPABILITIES: u32 = 0x4f;
+/// In OpenFlow 1.0, that ARP addresses are matched.
+const ARP_MATCH_IP: u32 = 0x80;
 /// Reason of a packet-in: the TTL is spent.
 const INVALID_TTL: u8 = 2;
 
@@ -267,7 +269,7 @@ impl Connection {
                 tables: TABLES,
                 // The bit of groups is that of the spanning tree in OpenFlow 1.0, which has no groups.
                 capabilities: match message.form.version {
-                    Version::V1_0 => CAPABILITIES & 7,
+                    Version::V1_0 => CAPABILITIES & !8 | ARP_MATCH_IP,
                     Version::V1_3 => CAPABILITIES,
                 },
                 ports: match message.form.version {

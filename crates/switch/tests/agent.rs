@@ -45,7 +45,7 @@ fn the_features_are_those_that_work() {
     let switch = switch();
     let mut peer = Peer::new(&switch, false);
     let features = peer.ask(&message(5, &[]));
-    assert_eq!(features[8..], hex("0000020000000001 00000000 fe 00 0000 0000000f 00000000"));
+    assert_eq!(features[8..], hex("0000020000000001 00000000 fe 00 0000 0000004f 00000000"));
     assert_eq!(peer.ask(&message(7, &[]))[8..], hex("0000 0000"));
     assert_eq!(Peer::new(&switch, true).ask(&message(7, &[]))[8..], hex("0000 0080"));
     for (kind, length) in

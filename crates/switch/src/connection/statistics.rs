@@ -57,7 +57,9 @@ pub(super) fn answer(request: Request, bridge: &ManagedBridge) -> Result<Reply, 
             }
             Reply::Nothing(kind::QUEUE_STATS)
         }
-        Request::TableFeatures => Reply::TableFeatures((0..TABLES).map(table_features).collect()),
+        Request::TableFeatures => {
+            Reply::TableFeatures((0..TABLES).map(|table| table_features(table, bridge)).collect())
+        }
         Request::SetTableFeatures(_) => return Err(OfError::TableFeaturesPermission),
         Request::PortDesc => Reply::PortDesc(port_descriptions(bridge)),
         Request::GroupStats(id) => {
@@ -132,12 +134,29 @@ fn tables(bridge: &ManagedBridge) -> Vec<TableStats> {
     (0..TABLES).zip(bridge.bridge.tables.iter()).map(of).collect()
 }
 
-fn table_features(table_id: u8) -> TableFeatures {
-    TableFeatures::of_table(table_id, MAX_FLOWS as u32, (table_id + 1..TABLES).collect())
+fn table_features(table_id: u8, bridge: &ManagedBridge) -> TableFeatures {
+    let limit = bridge.bridge.snapshot().limits.get(&table_id).and_then(|limit| limit.flows);
+    let most = limit.unwrap_or(MAX_FLOWS).min(MAX_FLOWS) as u32;
+    let features = TableFeatures::of_table(table_id, most, (table_id + 1..TABLES).collect());
+    match bridge.table_name(table_id) {
+        name if name.is_empty() => features,
+        name => TableFeatures { name, ..features },
+    }
+}
+
+/// Current features and speed, in kbit/s, of a port by its kind of device: what is in memory only says nothing.
+fn features_of(kind: &str) -> (u32, u32) {
+    if kind == "dummy" { (0, 0) } else { (FEATURES, SPEED_KBPS) }
 }
 
 /// A port as controllers see it.
 pub(crate) fn port_description(port: &Port, bridge: &ManagedBridge) -> PortDesc {
+    let (current, speed_kbps) = match &port.attachment {
+        Attachment::Device(_) => {
+            bridge.netdev(port.number).map_or((0, 0), |netdev| features_of(netdev.kind()))
+        }
+        Attachment::Patch { .. } | Attachment::Local => (0, 0),
+    };
     let passes = match port.attachment {
         // What is sent here goes nowhere: there is no device behind it.
         Attachment::Local => false,
@@ -154,8 +173,8 @@ pub(crate) fn port_description(port: &Port, bridge: &ManagedBridge) -> PortDesc 
         name: port.name.clone(),
         config: port.config,
         state: if passes && !down { port::state::LIVE } else { port::state::LINK_DOWN },
-        current: FEATURES,
-        speed_kbps: SPEED_KBPS,
+        current,
+        speed_kbps,
     }
 }
 

@@ -9,7 +9,7 @@ use heddle_pipeline::{Attachment, Port};
 use super::plan::{LOCAL_NUMBER, Step};
 use super::wanted::{self, Kind};
 use super::{Interface, PresentBridge, Vswitchd};
-use crate::bridge::ManagedBridge;
+use crate::bridge::{BUNDLE_IDLE_MS, ManagedBridge};
 
 /// What addresses of dummies begin with; as Open vSwitch's.
 const DUMMY_ADDRESS: [u8; 4] = [0xaa, 0x55, 0xaa, 0x55];
@@ -77,6 +77,8 @@ impl Vswitchd {
             .bridge
             .fdb
             .configure(bridge.aging_s.map(|seconds| seconds.saturating_mul(1000)), bridge.addresses);
+        managed.set_bundle_idle_ms(bridge.bundle_idle_ms.unwrap_or(BUNDLE_IDLE_MS));
+        managed.set_tables(&bridge.tables);
     }
 
     /// What depends on all of a bridge's interfaces: its address, and its id where none is asked for.

@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use heddle_flow::Field;
 use heddle_openflow::Version;
 use heddle_ovsdb::replica::{Row, Tables};
-use heddle_ovsdb::types::Uuid;
+use heddle_ovsdb::types::{Atom, Uuid};
+use heddle_pipeline::table::TableLimit;
 
 use super::{Dummies, Options};
 use crate::config::FailMode;
@@ -28,7 +30,20 @@ pub const FOLLOWED: &[(&str, &[&str])] = &[
             "iface_types",
         ],
     ),
-    ("Bridge", &["name", "datapath_type", "ports", "controller", "fail_mode", "protocols", "other_config"]),
+    (
+        "Bridge",
+        &[
+            "name",
+            "datapath_type",
+            "ports",
+            "controller",
+            "fail_mode",
+            "protocols",
+            "other_config",
+            "flow_tables",
+        ],
+    ),
+    ("Flow_Table", &["name", "flow_limit", "overflow_policy", "groups"]),
     ("Port", &["name", "interfaces"]),
     ("Interface", &["name", "type", "options", "ofport", "ofport_request", "mac", "mtu_request"]),
     ("Controller", &["target", "max_backoff", "inactivity_probe"]),
@@ -118,6 +133,10 @@ pub struct Bridge {
     pub aging_s: Option<u64>,
     /// Most learned addresses.
     pub addresses: Option<usize>,
+    /// Flow tables of which something is said: their names, and how many flows they may have.
+    pub tables: BTreeMap<u8, (Option<String>, TableLimit)>,
+    /// Milliseconds after which a bundle that nobody adds to is forgotten, where something is said.
+    pub bundle_idle_ms: Option<u64>,
     /// Controllers and what happens without them.
     pub(crate) control: crate::bridge::Wanted,
     /// The rows of its controllers, by their names.
@@ -202,18 +221,57 @@ fn bridge(tables: &Tables, row: Row<'_>, options: Options, restoring: bool) -> B
         interfaces.insert(interface.name.clone(), interface);
     }
     let (control, controllers) = control(tables, row, restoring);
+    let idle = tables
+        .rows("Open_vSwitch")
+        .next()
+        .and_then(|root| root.text_of("other_config", "bundle-idle-timeout"));
     Bridge {
         row: row.uuid,
         datapath_id: other("datapath-id").and_then(datapath_id),
         hwaddr: other("hwaddr").and_then(address),
         aging_s: other("mac-aging-time").and_then(|text| text.parse().ok()).filter(|seconds| *seconds > 0),
         addresses: other("mac-table-size").and_then(|text| text.parse().ok()),
+        tables: flow_tables(tables, row),
+        // Less than a second is not understood, as in Open vSwitch.
+        bundle_idle_ms: idle
+            .and_then(|text| text.parse::<u64>().ok())
+            .filter(|&s| s != 0)
+            .map(|s| s.saturating_mul(1000)),
         control,
         controllers,
         interfaces,
         remembered,
         name,
     }
+}
+
+/// What is said of flow tables.
+fn flow_tables(tables: &Tables, row: Row<'_>) -> BTreeMap<u8, (Option<String>, TableLimit)> {
+    let of = |(number, row): (&Atom, &Atom)| {
+        let number = match number {
+            Atom::Integer(number) => u8::try_from(*number).ok()?,
+            _ => return None,
+        };
+        let row = tables.row("Flow_Table", row.as_uuid()?)?;
+        let groups = row.column("groups").keys().iter().filter_map(|name| group_field(name.as_str()?));
+        let limit = TableLimit {
+            flows: row.integer("flow_limit").and_then(|limit| usize::try_from(limit).ok()),
+            evicts: row.text("overflow_policy") == "evict",
+            groups: groups.collect(),
+        };
+        let name = Some(row.text("name").to_owned()).filter(|name| !name.is_empty());
+        Some((number, (name, limit)))
+    };
+    row.column("flow_tables").pairs().filter_map(of).collect()
+}
+
+/// The field by which flows are grouped. Parts of fields are not told apart: the whole field is meant then.
+fn group_field(text: &str) -> Option<Field> {
+    let name = text.split_once('[').map_or(text, |(name, _)| name);
+    heddle_openflow::text::field_by_name(name).or_else(|| {
+        log::warn!(target: "bridge", "flows cannot be grouped by \"{text}\", which is no field");
+        None
+    })
 }
 
 fn interface(row: Row<'_>, bridge: &str, dummy: bool, options: Options) -> Interface {

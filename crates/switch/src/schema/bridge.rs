@@ -90,8 +90,7 @@ const FLOW_TABLE: &[Column] = &[
         "string refuse|evict ?",
         "Whether a flow above the limit is refused or another goes.",
     ),
-    column("groups", "string *", "Fields by which flows are grouped, so that the largest group loses one.")
-        .later(),
+    column("groups", "string *", "Fields by which flows are grouped, so that the largest group loses one."),
     column(
         "prefixes",
         "string {0,4}",
