@@ -27,6 +27,9 @@ use crate::bridge::{Event, ManagedBridge};
 
 /// Bytes of a packet that a controller gets until it says otherwise.
 const MISS_SEND_LEN: u16 = 128;
+/// Messages that a call answers, and bytes of answers after which it answers no more.
+const MAX_MESSAGES: usize = 256;
+const MAX_ANSWER: usize = 256 * 1024;
 /// Which messages come unasked, by reason: packet-in, port-status and flow-removed, each for master or equal and for slave.
 const ASYNC: [u32; 6] = [0x3, 0, 0x7, 0x7, 0xf, 0];
 /// Reasons that there are.
@@ -50,6 +53,7 @@ pub struct Connection {
     nicira_flows: bool,
     nicira_packets: bool,
     closing: bool,
+    more: bool,
     /// Whether we called the peer.
     controller: bool,
     miss_send_len: u16,
@@ -71,6 +75,7 @@ impl Connection {
             nicira_flows: false,
             nicira_packets: false,
             closing: false,
+            more: false,
             controller,
             miss_send_len: if controller { MISS_SEND_LEN } else { 0 },
             wants: ASYNC,
@@ -125,13 +130,23 @@ impl Connection {
         self.closing
     }
 
-    /// Takes bytes of the peer; returns what is to be sent. The work is bounded by what was taken.
+    /// Whether messages wait that came already: [`Connection::receive`] is to be called again, with nothing.
+    pub fn has_more(&self) -> bool {
+        self.more && !self.closing
+    }
+
+    /// Takes bytes of the peer; returns what is to be sent. A call answers only so many messages and with so many bytes, lest
+    /// other connections wait for long, and lest answers that nobody reads fill the memory; see [`Connection::has_more`].
     pub fn receive(&mut self, bytes: &[u8], bridge: &ManagedBridge) -> Vec<u8> {
         self.framer.push(bytes);
         let mut out = Vec::new();
+        let mut taken = 0;
+        self.more = false;
         while !self.closing
             && let Some(framed) = self.framer.next_message()
         {
+            taken += 1;
+            self.more = taken >= MAX_MESSAGES || out.len() >= MAX_ANSWER;
             let answer = match framed {
                 Ok(bytes) => self.answer(&bytes, bridge, &mut out),
                 Err(fault) => {
@@ -141,6 +156,9 @@ impl Connection {
             };
             if let Err(fault) = answer {
                 out.extend(fault.reply(self.version.unwrap_or_default()).encode());
+            }
+            if self.more {
+                break;
             }
         }
         self.seat.set_wants_misses(self.wants_misses());

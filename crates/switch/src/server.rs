@@ -304,9 +304,17 @@ async fn converse(
                 }
                 (heard, probed) = (Instant::now(), false);
                 shown(&buffer[..count]);
-                let answer = connection.receive(&buffer[..count], bridge);
-                shown(&answer);
-                send(&mut stream, &answer).await?;
+                let mut answer = connection.receive(&buffer[..count], bridge);
+                loop {
+                    shown(&answer);
+                    send(&mut stream, &answer).await?;
+                    if !connection.has_more() {
+                        break;
+                    }
+                    // Others have their turn.
+                    tokio::task::yield_now().await;
+                    answer = connection.receive(&[], bridge);
+                }
                 if connection.is_closing() {
                     return Ok(());
                 }

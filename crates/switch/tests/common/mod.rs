@@ -1,5 +1,5 @@
 //! A bridge with dummy devices, spoken to in bytes, and messages built by hand: nothing here uses the codec's encoder.
-#![allow(dead_code, missing_docs, clippy::unwrap_used)]
+#![allow(dead_code, unused_imports, missing_docs, clippy::unwrap_used)]
 
 use std::sync::Arc;
 
