@@ -89,7 +89,7 @@ fn flows_are_written_and_read_back() {
         "table=2, dl_vlan=5,dl_vlan_pcp=3 actions=pop_vlan,resubmit(,4)",
         "table=3, mpls,mpls_label=9 actions=pop_mpls:0x0800,output:1",
         "table=4, arp,arp_tpa=10.0.0.1 actions=CONTROLLER:128",
-        "table=5, reg0=0x1/0xff actions=move:NXM_NX_REG0[0..7]->NXM_NX_REG1[8..15],set_field:0x3->reg2,NORMAL",
+        "table=5, reg0=0x1/0xff actions=move:NXM_NX_REG0[0..7]->NXM_NX_REG1[8..15],load:0x3->NXM_NX_REG2[],NORMAL",
     ] {
         assert!(dump.contains(line), "{line}\n{dump}");
     }
