@@ -7,13 +7,15 @@ use clap_complete::Shell;
 use heddle_clients::complete::{Ask, PROGRAMS, complete};
 use heddle_clients::{CLIENTS, place};
 
+use crate::output::show_line;
+
 /// The verb that shells call, with the line up to the cursor.
 pub const VERB: &str = "complete-words";
 
 /// Prints what may come next on a line.
 pub fn print_words(line: &str) {
     for word in complete(line, Ask { run: &run, switches: &switches }) {
-        println!("{word}");
+        show_line(word);
     }
 }
 

@@ -10,9 +10,11 @@ use clap::{Args, Subcommand, ValueEnum};
 use heddle_lab::client::{Lab, Options, list};
 use heddle_lab::protocol::{Controller, Info, Progress, Wiring};
 use heddle_lab::supervisor::counted;
-use heddle_lab::topology::{FailMode, MAX_FILE_SIZE, Topology};
+use heddle_lab::topology::{FailMode, Host, MAX_FILE_SIZE, Topology};
 use heddle_switch::server::CONTROL_SOCKET;
+use serde_json::{Value, json};
 
+use crate::output::{show, show_line};
 use crate::shell::Shell;
 use crate::{terminal, unixctl};
 
@@ -169,10 +171,10 @@ pub fn run(arguments: Arguments) -> Result<ExitCode> {
     match arguments.verb {
         None => start(arguments),
         Some(Verb::List { json }) => show_list(json),
-        Some(Verb::Show { which, json }) => show(&which, json),
+        Some(Verb::Show { which, json }) => show_lab(&which, json),
         Some(Verb::Stop { which, all }) => stop(which, all),
         Some(Verb::Env(which)) => {
-            println!("export OVS_RUNDIR={}", quoted(attach(which.lab.as_deref())?.run_directory()));
+            show_line(format!("export OVS_RUNDIR={}", quoted(attach(which.lab.as_deref())?.run_directory())));
             Ok(ExitCode::SUCCESS)
         }
         Some(Verb::Shell(which)) => {
@@ -216,7 +218,12 @@ fn topology(file: Option<&Path>, topo: Option<&str>) -> Result<Topology> {
         (None, Some(text)) => return Ok(Topology::from_spec(text)?),
     };
     // Read and not asked for its size, which that of a pipe or a device does not say.
-    let file = std::fs::File::open(path).with_context(|| path.display().to_string())?;
+    let file = std::fs::File::open(path).with_context(|| {
+        format!(
+            "{} (topologies without a file: --topo linear,2, --topo tree,depth=2,fanout=3)",
+            path.display()
+        )
+    })?;
     let mut text = String::new();
     let read = file.take(MAX_FILE_SIZE as u64 + 1).read_to_string(&mut text);
     if text.len() > MAX_FILE_SIZE {
@@ -307,29 +314,54 @@ fn show_list(json: bool) -> Result<ExitCode> {
     let infos: Vec<Info> =
         list().iter().filter_map(|name| Lab::attach(name).and_then(|lab| lab.info()).ok()).collect();
     if json {
-        println!("{}", serde_json::to_string_pretty(&infos)?);
+        show_line(serde_json::to_string_pretty(&infos.iter().map(listing).collect::<Vec<_>>())?);
         return Ok(ExitCode::SUCCESS);
     }
     if infos.is_empty() && std::io::stdout().is_terminal() {
         eprintln!("no lab is running");
     }
     for info in infos {
-        println!(
+        show_line(format!(
             "{:<16} {:<36} {}",
             info.launch.name,
             counts(&info.launch.topology),
             info.launch.run_directory.display()
-        );
+        ));
     }
     Ok(ExitCode::SUCCESS)
 }
 
-fn show(which: &Which, json: bool) -> Result<ExitCode> {
+/// A lab as programs read it.
+fn listing(info: &Info) -> Value {
+    let (launch, topology) = (&info.launch, &info.launch.topology);
+    let host = |host: &Host| {
+        let mac: Vec<String> = host.mac.iter().map(|byte| format!("{byte:02x}")).collect();
+        let addresses: Vec<String> = host.addresses.iter().map(ToString::to_string).collect();
+        json!({ "name": host.name, "mac": mac.join(":"), "addresses": addresses, "routes": host.routes })
+    };
+    json!({
+        "name": launch.name,
+        "run_directory": launch.run_directory,
+        "detached": launch.detached,
+        "controller": launch.controller,
+        "fail_mode": launch.fail_mode,
+        "wiring": launch.wiring,
+        "hosts": topology.hosts.iter().map(host).collect::<Vec<_>>(),
+        "switches": topology.switches,
+        "links": topology.links,
+        "links_down": info.links_down,
+        "switch_restarts": info.switch_restarts,
+        "last_outage_ms": info.last_outage_ms,
+        "switch": info.switch,
+    })
+}
+
+fn show_lab(which: &Which, json: bool) -> Result<ExitCode> {
     let info = attach(which.lab.as_deref())?.info()?;
     if json {
-        println!("{}", serde_json::to_string_pretty(&info)?);
+        show_line(serde_json::to_string_pretty(&listing(&info))?);
     } else {
-        print!("{}", heddle_lab::shell::show_info(&info));
+        show(heddle_lab::shell::show_info(&info));
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -1,5 +1,6 @@
 //! The `heddle` program: flags and glue.
 #![forbid(unsafe_code)]
+#![deny(clippy::print_stdout)]
 
 mod clients;
 mod completions;
@@ -7,6 +8,7 @@ mod controller;
 mod daemons;
 mod lab;
 mod lab_switch;
+mod output;
 mod ovsdb;
 mod shell;
 mod switch;
@@ -19,6 +21,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::{CommandFactory, Parser, Subcommand};
 use heddle_daemon::stream::Place;
+use output::show;
 
 /// A programmable switch and a lab of isolated hosts around it, in user space.
 #[derive(Parser)]
@@ -164,9 +167,9 @@ fn run(verb: Verb) -> Result<ExitCode> {
         }
         Verb::Switch { config, rundir, flows } => switch::run(&config, &rundir, flows.as_deref())?,
         Verb::Trace { bridge, packet, config: Some(config), flows, .. } => {
-            print!("{}", switch::trace(&config, &bridge, &packet, flows.as_deref())?);
+            show(switch::trace(&config, &bridge, &packet, flows.as_deref())?);
         }
-        Verb::Trace { bridge, packet, lab, .. } => print!("{}", lab::trace(lab.as_deref(), bridge, packet)?),
+        Verb::Trace { bridge, packet, lab, .. } => show(lab::trace(lab.as_deref(), bridge, packet)?),
         Verb::Appctl(_)
         | Verb::Vsctl(_)
         | Verb::Ofctl(_)
@@ -176,14 +179,18 @@ fn run(verb: Verb) -> Result<ExitCode> {
             anyhow::bail!("clients are run by their own parser")
         }
         Verb::Switchd(_) | Verb::Vswitchd(_) => anyhow::bail!("daemons are run by their own parser"),
-        Verb::Completions { shell } => print!("{}", completions::script(shell, &mut Cli::command())),
+        Verb::Completions { shell } => show(completions::script(shell, &mut Cli::command())),
         Verb::CompleteWords { line } => completions::print_words(&line),
-        Verb::Man { database: true, .. } => print!("{}", heddle_switch::schema::reference()),
+        Verb::Man { database: true, .. } => show(heddle_switch::schema::reference()),
         Verb::Man { dir: Some(dir), .. } => {
             std::fs::create_dir_all(&dir)?;
             clap_mangen::generate_to(Cli::command(), dir)?;
         }
-        Verb::Man { dir: None, .. } => clap_mangen::Man::new(Cli::command()).render(&mut std::io::stdout())?,
+        Verb::Man { dir: None, .. } => {
+            let mut page = Vec::new();
+            clap_mangen::Man::new(Cli::command()).render(&mut page)?;
+            show(String::from_utf8_lossy(&page));
+        }
         Verb::LabSupervisor => heddle_lab::supervisor::run()?,
         Verb::LabWatch { run_directory, controller } => heddle_lab::watch::run(&run_directory, controller)?,
         Verb::LabSwitch { rundir } => lab_switch::run(switch::new()?, &rundir)?,

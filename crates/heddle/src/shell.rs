@@ -1,7 +1,7 @@
 //! The lab's shell: reads lines, from a terminal or from a pipe, and does what they say.
 
 use std::fs::File;
-use std::io::{BufRead, IsTerminal, Write};
+use std::io::{BufRead, IsTerminal};
 use std::os::unix::process::ExitStatusExt;
 use std::process::Command as Process;
 use std::time::Instant;
@@ -12,6 +12,7 @@ use heddle_lab::shell::{Command, parse, show_info, show_links, show_ping_results
 use heddle_lab::topology::Topology;
 use rustyline::error::ReadlineError;
 
+use crate::output::{show, show_line};
 use crate::terminal;
 
 /// Files within files that `source` may name.
@@ -109,10 +110,10 @@ impl<'a> Shell<'a> {
         match command {
             Command::Nothing => {}
             Command::Exit => return Ok(Next::Exit),
-            Command::Print(text) => print!("{text}"),
+            Command::Print(text) => show(text),
             Command::Wrong(why) => bail!(why),
-            Command::Links => print!("{}", show_links(&self.lab.info()?)),
-            Command::Status => print!("{}", show_info(&self.lab.info()?)),
+            Command::Links => show(show_links(&self.lab.info()?)),
+            Command::Status => show(show_info(&self.lab.info()?)),
             Command::PingAll { timeout } => drop(self.ping_all(&[], false, timeout)?),
             Command::PingPair(pair) => drop(self.ping_all(&pair, false, 1)?),
             Command::Iperf(pair) => self.iperf(&pair)?,
@@ -132,7 +133,7 @@ impl<'a> Shell<'a> {
             Command::Time(command) => {
                 let begun = Instant::now();
                 let next = self.command(*command, depth)?;
-                println!("*** Elapsed time: {:.6} secs", begun.elapsed().as_secs_f64());
+                show_line(format!("*** Elapsed time: {:.6} secs", begun.elapsed().as_secs_f64()));
                 return Ok(next);
             }
             Command::Run { host, line } => {
@@ -163,30 +164,29 @@ impl<'a> Shell<'a> {
 
     /// Pings between hosts, shows the outcome, and says whether all answered.
     pub fn ping_all(&self, hosts: &[String], ipv6: bool, timeout: u32) -> Result<bool> {
-        println!("*** Ping: testing ping reachability");
+        show_line("*** Ping: testing ping reachability");
         let all = self.topology.hosts.iter().map(|host| host.name.clone());
         let from: Vec<String> = if hosts.is_empty() { all.collect() } else { hosts.to_vec() };
         let (mut sent, mut received) = (0, 0);
         for host in from {
             let results = self.lab.ping(std::slice::from_ref(&host), hosts, ipv6, timeout)?;
-            print!("{}", show_pings(&host, &results));
-            std::io::stdout().flush()?;
+            show(show_pings(&host, &results));
             if terminal::interrupted() {
                 break;
             }
             sent += results.len();
             received += results.iter().filter(|result| result.answered).count();
         }
-        print!("{}", show_ping_results(sent, received));
+        show(show_ping_results(sent, received));
         Ok(sent == received)
     }
 
     /// Measures TCP throughput and shows it.
     pub fn iperf(&self, [client, server]: &[String; 2]) -> Result<()> {
-        println!("*** Iperf: testing TCP bandwidth between {client} and {server}");
+        show_line(format!("*** Iperf: testing TCP bandwidth between {client} and {server}"));
         let rate = self.lab.iperf(client, server, 5)?;
         let gigabits = |bits: f64| format!("{:.2} Gbits/sec", bits / 1e9);
-        println!("*** Results: ['{}', '{}']", gigabits(rate.received), gigabits(rate.sent));
+        show_line(format!("*** Results: ['{}', '{}']", gigabits(rate.received), gigabits(rate.sent)));
         Ok(())
     }
 

@@ -9,6 +9,8 @@ use heddle_switch::Switch;
 use heddle_switch::config::BridgeConfig;
 use heddle_switch::server::Server;
 
+use crate::output::show_line;
+
 /// Largest configuration that is read.
 const MAX_CONFIG: u64 = 16 << 20;
 
@@ -52,7 +54,8 @@ pub fn run(config: &Path, rundir: &Path, flows: Option<&Path>) -> Result<()> {
     std::fs::create_dir_all(rundir).with_context(|| rundir.display().to_string())?;
     let bridges: Vec<_> = switch.bridges().cloned().collect();
     for bridge in &bridges {
-        println!("{}: OpenFlow at unix:{}/{}.mgmt", bridge.bridge.name, rundir.display(), bridge.bridge.name);
+        let name = &bridge.bridge.name;
+        show_line(format!("{name}: OpenFlow at unix:{}/{name}.mgmt", rundir.display()));
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {

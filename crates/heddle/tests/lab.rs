@@ -159,7 +159,7 @@ fn several_labs_run_at_once_each_with_its_own_s1() {
     place.good(&["lab", "stop", "one"]);
     place.good(&["exec", "h1", "ping", "-4", "-c1", "-W2", "h2"]);
     let json: serde_json::Value = serde_json::from_str(&place.good(&["lab", "list", "--json"])).unwrap();
-    assert_eq!(json[0]["launch"]["name"], "two");
+    assert_eq!(json[0]["name"], "two");
     place.good(&["lab", "stop", "--all"]);
 }
 
