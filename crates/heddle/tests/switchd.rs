@@ -171,6 +171,41 @@ fn own_clients_drive_it() {
     drive(&Place::with_own_clients());
 }
 
+#[test]
+fn controllers_are_called_anew_on_request() {
+    let place = Place::with_own_clients();
+    place.start(&["--enable-dummy=override"]);
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let called = || {
+        let mut peer = None;
+        until("the controller is called", || {
+            peer = listener.accept().ok();
+            peer.is_some()
+        });
+        peer.unwrap().0
+    };
+    let port = listener.local_addr().unwrap().port();
+    place.good("ovs-vsctl add-br br0");
+    place.good(&format!("ovs-vsctl set-controller br0 tcp:127.0.0.1:{port}"));
+    let mut first = called();
+    place.good("ovs-appctl bridge/reconnect br0");
+    first.set_nonblocking(false).unwrap();
+    first.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+    std::io::copy(&mut first, &mut std::io::sink()).expect("the connection ends");
+    // The wait for the next call ends as well.
+    drop(called());
+    std::thread::sleep(Duration::from_millis(50));
+    place.good("ovs-appctl bridge/reconnect");
+    drop(called());
+    let failed = place.run(&["ovs-appctl", "bridge/reconnect", "br9"]);
+    assert!(String::from_utf8_lossy(&failed.stderr).contains("unknown bridge"));
+    assert_eq!(
+        place.good("ovs-appctl -t ovsdb-server ovsdb-server/get-db-storage-status Open_vSwitch"),
+        "status: ok\n"
+    );
+}
+
 /// As bash asks when the Tab key is pressed; the words it would show.
 fn completed(place: &Place, line: &str) -> Vec<String> {
     let script = format!(

@@ -54,6 +54,7 @@ const COMMANDS: &[Command<Operated>] = &[
     }),
     command("ovsdb-server/disconnect-active-ovsdb-server", "", 0..=0, |_, _| Ok(String::new())),
     command("ovsdb-server/get-active-ovsdb-server", "", 0..=0, |_, _| Ok("\n".into())),
+    command("ovsdb-server/get-db-storage-status", "DB", 1..=1, storage_status),
     command("ovsdb-server/get-sync-exclude-tables", "", 0..=0, |operated, _| {
         Ok(format!("{}\n", operated.excluded))
     }),
@@ -120,6 +121,15 @@ fn remove_database(operated: &Operated, words: &[String]) -> Outcome {
     operated.server.remove_database(&words[0]).map_err(|_| "Failed to find the database.".to_owned())?;
     operated.changed();
     Ok(String::new())
+}
+
+/// A database whose log cannot be written refuses what would change it, and says so there; the next may be written.
+fn storage_status(operated: &Operated, words: &[String]) -> Outcome {
+    if operated.databases().contains(&words[0]) {
+        Ok("status: ok\n".into())
+    } else {
+        Err("Failed to find the database.".into())
+    }
 }
 
 fn add_remote(operated: &Operated, words: &[String]) -> Outcome {

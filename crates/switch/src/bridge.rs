@@ -16,7 +16,7 @@ use heddle_pipeline::flow_mod::{FlowChange, TABLES};
 use heddle_pipeline::table::TableLimit;
 use heddle_pipeline::{Bridge, Network, PacketIn, Pipeline, Port, Translation};
 use heddle_wire::Packet;
-use tokio::sync::broadcast;
+use tokio::sync::{Notify, broadcast};
 
 use crate::config::FailMode;
 use crate::connection::{Control, Gathered, announce, port_description};
@@ -73,6 +73,8 @@ pub struct ManagedBridge {
     wanted: Mutex<Wanted>,
     /// How its controllers fare.
     pub faring: Faring,
+    /// Ends the connections to controllers, and their waits for the next call.
+    pub(crate) reconnecting: Notify,
     snooped: broadcast::Sender<Arc<[u8]>>,
     connected: AtomicUsize,
     /// When the last controller went, or the bridge was made.
@@ -126,6 +128,7 @@ impl ManagedBridge {
             devices: Mutex::default(),
             wanted: Mutex::new(wanted),
             faring: Faring::default(),
+            reconnecting: Notify::new(),
             snooped: broadcast::channel(EVENTS).0,
             connected: AtomicUsize::new(0),
             alone_since_ms: AtomicU64::new(clock.now_ms()),

@@ -239,8 +239,12 @@ async fn call(target: Target, controller: Controller, bridge: Arc<ManagedBridge>
         };
         limited!(LIMIT, Info, "rconn", "{name}: connection failed ({ended})");
         change(&|fares| (fares.state, fares.last_error) = ("BACKOFF", Some(ended.clone())));
-        tokio::time::sleep(backoff).await;
-        backoff = (backoff * 2).min(controller.max_backoff.max(FIRST_BACKOFF));
+        tokio::select! {
+            () = tokio::time::sleep(backoff) => {
+                backoff = (backoff * 2).min(controller.max_backoff.max(FIRST_BACKOFF));
+            }
+            () = bridge.reconnecting.notified() => backoff = FIRST_BACKOFF,
+        }
     }
 }
 
@@ -292,6 +296,8 @@ async fn converse(
             bridge.show(bytes);
         }
     };
+    let reconnecting = bridge.reconnecting.notified();
+    tokio::pin!(reconnecting);
     send(&mut stream, &hello).await?;
     loop {
         let wait = probe.unwrap_or(STALL);
@@ -323,6 +329,7 @@ async fn converse(
                 let role = connection.role(bridge);
                 bridge.faring.change(&controller.name, |fares| (fares.state, fares.role) = ("ACTIVE", Some(role)));
             }
+            () = &mut reconnecting, if controller.is_some() => return Err(io::Error::other("reconnection asked for")),
             event = events.recv() => match event {
                 Ok(event) => {
                     if let Some(bytes) = connection.announce(&event, bridge) {

@@ -19,11 +19,24 @@ pub(super) const COMMANDS: &[Command<Known>] = &[
         words: 1..=2,
         run: Run::Now(dump_flows),
     },
+    Command { name: "bridge/reconnect", usage: "[bridge]", words: 0..=1, run: Run::Now(reconnect) },
     Command { name: "ofproto/list", usage: "", words: 0..=0, run: Run::Now(list) },
 ];
 
 fn list(bridges: &Known, _: &[String]) -> Outcome {
     Ok(known(bridges).iter().map(|bridge| format!("{}\n", bridge.bridge.name)).collect())
+}
+
+/// Ends the connections to the controllers of a bridge, or of all, which are then called anew.
+fn reconnect(bridges: &Known, words: &[String]) -> Outcome {
+    let chosen = match words {
+        [name] => vec![find(bridges, name).map_err(|_| "unknown bridge".to_owned())?],
+        _ => known(bridges),
+    };
+    for bridge in chosen {
+        bridge.reconnecting.notify_waiters();
+    }
+    Ok(String::new())
 }
 
 /// Every flow, the hidden ones too: what becomes of packets that no flow takes stands in a table of its own, as Open
