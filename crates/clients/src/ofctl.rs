@@ -7,6 +7,7 @@ mod commands;
 mod connection;
 mod flow_text;
 mod flows;
+mod frame;
 mod monitor;
 mod names;
 mod print;
@@ -15,7 +16,7 @@ mod views;
 
 use std::io::Write;
 
-use heddle_openflow::{Body, Version};
+use heddle_openflow::{Body, Version, port};
 
 use self::connection::Connection;
 use self::names::Ports;
@@ -62,8 +63,8 @@ const FORMATS: [(&str, Option<Version>); 12] = [
     ("oxm-openflow13", Some(Version::V1_3)),
     ("openflow13", Some(Version::V1_3)),
     ("oxm", Some(Version::V1_3)),
-    ("oxm-openflow12", None),
-    ("oxm-openflow14", None),
+    ("oxm-openflow12", Some(Version::V1_2)),
+    ("oxm-openflow14", Some(Version::V1_4)),
 ];
 
 /// What the options said.
@@ -266,7 +267,7 @@ fn take_options(given: &[Given], out: &mut dyn Write) -> Result<Option<Settings>
                 let text = match given.name.as_str() {
                     "help" => help(),
                     "option" => options::print(TABLES),
-                    _ => crate::version("ovs-ofctl") + "OpenFlow versions 0x1, 0x4\n",
+                    _ => crate::version("ovs-ofctl") + "OpenFlow versions 0x1:0x6\n",
                 };
                 write!(out, "{text}")?;
                 return Ok(None);
@@ -284,16 +285,12 @@ fn take_options(given: &[Given], out: &mut dyn Write) -> Result<Option<Settings>
 fn parse_versions(list: &str) -> Result<u32, Fatal> {
     let mut versions = 0;
     for word in list.split([',', ' ']).filter(|word| !word.is_empty()) {
-        versions |= match word.to_ascii_lowercase().as_str() {
-            "openflow10" => Version::V1_0.bit(),
-            "openflow13" => Version::V1_3.bit(),
-            // Later ones are negotiated down, where others are allowed beside them.
-            "openflow11" | "openflow12" | "openflow14" | "openflow15" => 0,
-            _ => return fail(format!("Unknown OpenFlow version: \"{word}\"")),
+        let word = word.to_ascii_lowercase();
+        let named = |version: &&Version| word == format!("openflow{}", version.number().replace('.', ""));
+        let Some(version) = Version::ALL.iter().find(named) else {
+            return fail(format!("Unknown OpenFlow version: \"{word}\""));
         };
-    }
-    if versions == 0 {
-        return fail(format!("{list} is not there yet; OpenFlow10 and OpenFlow13 are"));
+        versions |= version.bit();
     }
     Ok(versions)
 }
@@ -344,13 +341,13 @@ impl Context<'_> {
 /// The ports of a switch, by number and name.
 fn ports(connection: &mut Connection) -> Result<Ports, Fatal> {
     let question = match connection.version {
-        Version::V1_0 => Body::FeaturesRequest,
-        Version::V1_3 => Body::MultipartRequest(heddle_openflow::multipart::Request::PortDesc),
+        version if version < Version::V1_3 => Body::FeaturesRequest,
+        _ => Body::MultipartRequest(heddle_openflow::multipart::Request::PortDesc(port::ANY)),
     };
     let mut found = Ports::default();
     for bytes in connection.ask(question, false)? {
         let list = match heddle_openflow::decode(&bytes).map(|message| message.body) {
-            Ok(Body::FeaturesReply { ports, .. }) => ports,
+            Ok(Body::FeaturesReply(features)) => features.ports,
             Ok(Body::MultipartReply(heddle_openflow::multipart::Reply::PortDesc(ports))) => ports,
             _ => continue,
         };

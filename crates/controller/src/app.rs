@@ -33,7 +33,7 @@ impl Outgoing {
 ///
 /// ```
 /// use heddle_controller::{App, Outgoing, Switch};
-/// use heddle_openflow::message::NO_BUFFER;
+/// use heddle_openflow::message::PacketOut;
 /// use heddle_openflow::{Action, Body, port};
 ///
 /// /// Sends every packet that a switch hands over out of its other ports.
@@ -41,11 +41,11 @@ impl Outgoing {
 ///
 /// impl App for Hub {
 ///     fn received(&mut self, switch: &Switch, body: &Body, _now_ms: u64) -> Vec<Outgoing> {
-///         let Body::PacketIn { matching, data, .. } = body else { return Vec::new() };
+///         let Body::PacketIn(packet) = body else { return Vec::new() };
 ///         let actions = vec![Action::Output { port: port::FLOOD, max_len: 0 }];
-///         let in_port = matching.key().in_port();
-///         let out = Body::PacketOut { buffer_id: NO_BUFFER, in_port, actions, data: data.clone() };
-///         vec![Outgoing::to(switch.datapath_id, out)]
+///         let in_port = packet.matching.key().in_port();
+///         let out = PacketOut { in_port, actions, data: packet.data.clone(), ..PacketOut::default() };
+///         vec![Outgoing::to(switch.datapath_id, Body::PacketOut(out))]
 ///     }
 /// }
 /// ```

@@ -10,7 +10,7 @@
 //! (OpenFlow 1.3.5 section 6.3.1.) Work and memory per call are bounded by the bytes that came: bytes are framed in
 //! small pieces and at most one message that is not whole is kept.
 
-use heddle_openflow::message::{Fault, decode};
+use heddle_openflow::message::{Fault, Features, decode};
 use heddle_openflow::{Body, Framer, Message, OfError, Version};
 
 use crate::app::Switch;
@@ -186,7 +186,8 @@ impl Session {
                     self.close(CloseReason::FeaturesRefused, notices);
                 }
             }
-            (State::Features, Body::FeaturesReply { datapath_id, tables, capabilities, .. }) => {
+            (State::Features, Body::FeaturesReply(features)) => {
+                let Features { datapath_id, tables, capabilities, .. } = features;
                 let switch = Switch { datapath_id, tables, capabilities };
                 self.state = State::Ready(switch);
                 notices.push(Notice::Ready(switch));

@@ -3,12 +3,9 @@
 
 use crate::bytes::{Put, Reader};
 use crate::error::OfError;
-use crate::message::Body;
-
-/// The extension's types of experimenter messages for control and add.
-pub(crate) const CONTROL: u32 = 2300;
-/// See [`CONTROL`].
-pub(crate) const ADD: u32 = 2301;
+use crate::kind::{self, Kind};
+use crate::message::HEADER_LEN;
+use crate::version::Version;
 
 /// Opens, closes, commits or discards a bundle, or says that it is done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,44 +48,89 @@ pub struct BundleAdd {
     pub message: Vec<u8>,
 }
 
-pub(crate) fn decode_control(reader: &mut Reader<'_>) -> Result<Body, OfError> {
+/// Messages that a bundle may have.
+const BUNDLED: [Kind; 4] = [Kind::PortMod, Kind::FlowMod, Kind::GroupMod, Kind::PacketOut];
+/// Messages that are forwarded to other controllers.
+const FORWARDED: [Kind; 2] = [Kind::GroupMod, Kind::MeterMod];
+
+pub(crate) fn decode_control(reader: &mut Reader<'_>) -> Result<BundleControl, OfError> {
     let control = BundleControl { id: reader.u32()?, kind: reader.u16()?, flags: reader.u16()? };
     // Properties, none of which is defined but experimenters'.
     reader.rest();
-    Ok(Body::BundleControl(control))
+    Ok(control)
 }
 
-pub(crate) fn decode_add(reader: &mut Reader<'_>) -> Result<Body, OfError> {
+pub(crate) fn encode_control(out: &mut Vec<u8>, control: &BundleControl) {
+    out.u32(control.id);
+    out.u16(control.kind);
+    out.u16(control.flags);
+}
+
+/// What a message within another is about.
+///
+/// # Errors
+/// As the specification names it for one that is not known.
+pub fn inner_row(message: &[u8]) -> Result<&'static kind::Row, OfError> {
+    inner_header(message).map(|(row, _)| row)
+}
+
+/// The same, and whether it has a length that it may have.
+fn inner_header(message: &[u8]) -> Result<(&'static kind::Row, bool), OfError> {
+    let mut reader = Reader::new(message, OfError::RequestBadLength);
+    let (version, kind) = (reader.u8()?, reader.u8()?);
+    reader.skip(HEADER_LEN - 2)?;
+    let version = Version::of_byte(version).ok_or(OfError::RequestBadVersion)?;
+    let row = kind::lookup(version, kind, &mut reader)?;
+    Ok((row, row.fits(reader.left())))
+}
+
+/// The message that `rest` begins with, by its own length.
+fn inner(rest: &[u8]) -> Option<&[u8]> {
+    let header = rest.first_chunk::<HEADER_LEN>()?;
+    let length = usize::from(u16::from_be_bytes([header[2], header[3]]));
+    rest.get(..length).filter(|_| length >= HEADER_LEN)
+}
+
+pub(crate) fn decode_add(reader: &mut Reader<'_>, version: Version, xid: u32) -> Result<BundleAdd, OfError> {
     let id = reader.u32()?;
     reader.skip(2)?;
     let flags = reader.u16()?;
-    let rest = reader.rest();
-    let length =
-        rest.get(2..4).and_then(|length| length.first_chunk()).map(|&length| u16::from_be_bytes(length));
-    let message =
-        length.and_then(|length| rest.get(..usize::from(length)).filter(|message| message.len() >= 8));
-    // Properties follow; see above.
-    let message = message.ok_or(OfError::BundleMsgBadLen)?.to_vec();
-    Ok(Body::BundleAdd(BundleAdd { id, flags, message }))
+    // Properties follow the message; see above.
+    let message = inner(reader.rest()).ok_or(OfError::BundleMsgBadLen)?;
+    if message[0] != version as u8 {
+        return Err(match version {
+            Version::V1_3 => OfError::BundleMsgUnsup,
+            _ => OfError::BundleBadVersion,
+        });
+    }
+    // The ids of both messages are the same (section 7.3.9.6).
+    if message[4..HEADER_LEN] != xid.to_be_bytes() {
+        return Err(OfError::BundleMsgBadXid);
+    }
+    match inner_header(message) {
+        Ok((row, fits)) if BUNDLED.contains(&row.kind) => {
+            if !fits {
+                return Err(OfError::BundleMsgBadLen);
+            }
+        }
+        _ => return Err(OfError::BundleMsgUnsup),
+    }
+    Ok(BundleAdd { id, flags, message: message.to_vec() })
 }
 
-/// Writes what follows the header, or an experimenter's; whether the message is of this family.
-pub(crate) fn encode(out: &mut Vec<u8>, body: &Body) -> Option<u32> {
-    match body {
-        Body::BundleControl(control) => {
-            out.u32(control.id);
-            out.u16(control.kind);
-            out.u16(control.flags);
-            Some(CONTROL)
-        }
-        Body::BundleAdd(add) => {
-            out.u32(add.id);
-            out.zeros(2);
-            out.u16(add.flags);
-            out.extend_from_slice(&add.message);
-            Some(ADD)
-        }
-        _ => None,
+pub(crate) fn encode_add(out: &mut Vec<u8>, add: &BundleAdd) {
+    out.u32(add.id);
+    out.zeros(2);
+    out.u16(add.flags);
+    out.extend_from_slice(&add.message);
+}
+
+/// Reads a message that is forwarded to other controllers (OpenFlow 1.4.1 section 7.4.6), whole as it stands on the wire.
+pub(crate) fn decode_forward(reader: &mut Reader<'_>) -> Result<Vec<u8>, OfError> {
+    let message = inner(reader.rest()).ok_or(OfError::RequestBadLength)?;
+    match inner_row(message)?.kind {
+        kind if FORWARDED.contains(&kind) => Ok(message.to_vec()),
+        _ => Err(OfError::RequestBadType),
     }
 }
 
@@ -108,7 +150,7 @@ mod tests {
         let bytes = Message::new(7, Body::BundleControl(control)).encode();
         assert_eq!(bytes[8..], [0x4f, 0x4e, 0x46, 0, 0, 0, 8, 0xfc, 0, 0, 0, 9, 0, 4, 0, 1]);
         round(Body::BundleControl(control));
-        let message = Message::new(7, Body::BarrierRequest).encode();
+        let message = Message::new(7, Body::FlowMod(crate::FlowMod::default())).encode();
         let add = BundleAdd { id: 9, flags: flags::ORDERED, message };
         round(Body::BundleAdd(add.clone()));
         let mut bytes = Message::new(7, Body::BundleAdd(add)).encode();

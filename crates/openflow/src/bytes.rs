@@ -1,5 +1,7 @@
 //! Reading and writing bytes of the wire, big-endian. A reader never looks past its end, and never panics.
 
+use std::time::Duration;
+
 use crate::error::OfError;
 
 /// Reads from a slice; running out is the error that it was made with.
@@ -75,18 +77,44 @@ impl<'a> Reader<'a> {
         })
     }
 
-    /// A duration, of seconds and nanoseconds, in milliseconds. More nanoseconds than a second has count as one short of it.
+    /// A duration, of seconds and nanoseconds. More nanoseconds than a second has count as one short of it.
     ///
     /// # Errors
     /// If fewer than eight bytes are left.
-    pub fn duration(&mut self) -> Result<u64, OfError> {
+    pub fn duration(&mut self) -> Result<Duration, OfError> {
         let (seconds, nanoseconds) = (self.u32()?, self.u32()?);
-        Ok(u64::from(seconds) * 1000 + u64::from(nanoseconds / 1_000_000).min(999))
+        Ok(Duration::new(seconds.into(), nanoseconds.min(999_999_999)))
+    }
+
+    /// The same, where seconds of all ones say that it is not known.
+    ///
+    /// # Errors
+    /// If fewer than eight bytes are left.
+    pub fn perhaps_duration(&mut self) -> Result<Option<Duration>, OfError> {
+        let duration = self.duration()?;
+        Ok(Some(duration).filter(|duration| duration.as_secs() != u64::from(u32::MAX)))
+    }
+
+    /// What is left of an item whose length in two bytes, which counts itself and `before` bytes before it, comes next.
+    ///
+    /// # Errors
+    /// `short` if the length is too small or too large.
+    pub fn sized(&mut self, before: usize, short: OfError) -> Result<Reader<'a>, OfError> {
+        let length = usize::from(self.u16()?);
+        self.part(length.checked_sub(2 + before).ok_or(short)?, short)
     }
 
     fn array<const N: usize>(&mut self) -> Result<[u8; N], OfError> {
         let short = self.short;
         self.take(N)?.first_chunk().copied().ok_or(short)
+    }
+
+    /// Sixteen bytes.
+    ///
+    /// # Errors
+    /// If fewer are left.
+    pub fn u128(&mut self) -> Result<u128, OfError> {
+        Ok(u128::from_be_bytes(self.array()?))
     }
 
     /// A byte.
@@ -132,8 +160,10 @@ pub trait Put {
     fn u32(&mut self, value: u32);
     /// Eight bytes.
     fn u64(&mut self, value: u64);
-    /// A duration in milliseconds, as seconds and nanoseconds.
-    fn duration(&mut self, milliseconds: u64);
+    /// A duration, as seconds and nanoseconds.
+    fn duration(&mut self, duration: Duration);
+    /// The same; all ones say that it is not known.
+    fn perhaps_duration(&mut self, duration: Option<Duration>);
     /// Zeros.
     fn zeros(&mut self, count: usize);
     /// Zeros up to a multiple of eight bytes counted from `start`.
@@ -157,9 +187,15 @@ impl Put for Vec<u8> {
     fn u64(&mut self, value: u64) {
         self.extend_from_slice(&value.to_be_bytes());
     }
-    fn duration(&mut self, milliseconds: u64) {
-        self.u32(u32::try_from(milliseconds / 1000).unwrap_or(u32::MAX));
-        self.u32((milliseconds % 1000) as u32 * 1_000_000);
+    fn duration(&mut self, duration: Duration) {
+        self.u32(u32::try_from(duration.as_secs()).unwrap_or(u32::MAX));
+        self.u32(duration.subsec_nanos());
+    }
+    fn perhaps_duration(&mut self, duration: Option<Duration>) {
+        match duration {
+            Some(duration) => self.duration(duration),
+            None => self.u64(u64::MAX),
+        }
     }
     fn zeros(&mut self, count: usize) {
         self.resize(self.len() + count, 0);

@@ -1,47 +1,36 @@
-//! Messages (OpenFlow 1.3.5 section 7), decoded from and encoded to the wire. Other versions have modules of their own.
+//! Messages, decoded from and encoded to the wire in every version.
 //!
-//! A message that is not known, or that contradicts itself, is answered with the error that the specification names;
-//! [`Fault`] carries it with the id of the message, so that the answer can be sent.
+//! What messages there are says the table in [`crate::kind`]; what each says, the module of its subject. A message that is not
+//! known, or that contradicts itself, is answered with the error that the specification names; [`Fault`] carries it with the id
+//! of the message, so that the answer can be sent.
 
-use heddle_flow::Match;
-
-use crate::action::Action;
-use crate::action_codec::{decode_actions, encode_actions};
 use crate::bundle::{self, BundleAdd, BundleControl};
 use crate::bytes::{Put, Reader};
-use crate::error::{ONF, OfError};
+pub(crate) use crate::error::NICIRA;
+use crate::error::OfError;
+use crate::extension::{self, CtFlush, TlvCommand, TlvMap, TlvTable};
 pub use crate::flow_mod::{Command, FlowMod, FlowRemoved};
-use crate::flow_mod::{decode_flow_mod, decode_flow_removed, encode_flow_mod, encode_flow_removed};
 pub use crate::framer::Framer;
-use crate::group::{GroupMod, decode_group_mod, encode_group_mod};
-use crate::modify::{self, MeterMod, PortMod, TableMod};
-use crate::multipart::{Reply, Request};
-use crate::oxm::{decode_match, encode_match};
+use crate::group::{self, GroupMod};
+use crate::kind::{self, Kind, Row};
+use crate::meter::{self, MeterMod};
+use crate::multipart::{self, Reply, Request};
+pub use crate::packet::{PacketIn, PacketOut};
 pub use crate::port::PortDesc;
-use crate::port::{decode_port, encode_port};
-use crate::v1_0;
+use crate::port::{self, PortMod};
+use crate::queue::{self, QueueDesc};
+pub use crate::role::number as role;
+use crate::role::{self as roles, AsyncConfig, RoleStatus};
+use crate::table::{self, TableMod, TableStatus};
 pub use crate::version::{Form, Version};
+use crate::{flow_mod, packet};
 
-/// Nicira's id among experimenters.
-pub(crate) const NICIRA: u32 = 0x0000_2320;
 /// `buffer_id` of a packet that is not buffered.
 pub const NO_BUFFER: u32 = u32::MAX;
 /// Bytes of a message's header.
 pub const HEADER_LEN: usize = 8;
 /// Most bytes of a message: its length has 16 bits.
 pub const MAX_MESSAGE: usize = u16::MAX as usize;
-
-/// Roles of a controller (`ofp_controller_role`).
-pub mod role {
-    /// Asks what the role is.
-    pub const NO_CHANGE: u32 = 0;
-    /// May change the switch, as any other of this role.
-    pub const EQUAL: u32 = 1;
-    /// May change the switch; the one master there is.
-    pub const MASTER: u32 = 2;
-    /// May only read.
-    pub const SLAVE: u32 = 3;
-}
 
 /// A message with its transaction id.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -73,18 +62,7 @@ pub enum Body {
     /// Who are you?
     FeaturesRequest,
     /// The switch.
-    FeaturesReply {
-        /// Its id.
-        datapath_id: u64,
-        /// Packets it can buffer.
-        buffers: u32,
-        /// Its tables.
-        tables: u8,
-        /// What it can: 1 flow, 2 table, 4 port statistics.
-        capabilities: u32,
-        /// Its ports, which OpenFlow 1.0 lists here.
-        ports: Vec<PortDesc>,
-    },
+    FeaturesReply(Features),
     /// How are fragments and misses handled?
     GetConfigRequest,
     /// Flags, and bytes of a packet-in.
@@ -92,35 +70,17 @@ pub enum Body {
     /// Flags, and bytes of a packet-in.
     SetConfig(u16, u16),
     /// A packet for the controller.
-    PacketIn {
-        /// Why.
-        reason: u8,
-        /// Table of the flow that sent it.
-        table_id: u8,
-        /// Its cookie.
-        cookie: u64,
-        /// Length of the whole frame.
-        total_len: u16,
-        /// Port and metadata.
-        matching: Match,
-        /// The frame.
-        data: Vec<u8>,
-    },
+    PacketIn(PacketIn),
+    /// The same as Nicira's newer form has it, which can say more.
+    PacketIn2(PacketIn),
+    /// Lets a packet go on where it paused (Nicira's).
+    Resume(PacketIn),
     /// A flow has gone.
     FlowRemoved(FlowRemoved),
     /// A port came (0), went (1) or changed (2).
     PortStatus(u8, PortDesc),
     /// Send a packet.
-    PacketOut {
-        /// A buffered one, or [`NO_BUFFER`].
-        buffer_id: u32,
-        /// Where it is said to have come in.
-        in_port: u32,
-        /// What to do.
-        actions: Vec<Action>,
-        /// The frame.
-        data: Vec<u8>,
-    },
+    PacketOut(PacketOut),
     /// Change the flow tables.
     FlowMod(FlowMod),
     /// Change the group table.
@@ -133,8 +93,8 @@ pub enum Body {
     MeterMod(MeterMod),
     /// Ask for the queues of a port; [`crate::port::ANY`] for all.
     QueueConfigRequest(u32),
-    /// The queues of a port. This switch has none to list.
-    QueueConfigReply(u32),
+    /// The queues of a port.
+    QueueConfigReply(u32, Vec<QueueDesc>),
     /// Ask for a description or statistics.
     MultipartRequest(Request),
     /// A description or statistics.
@@ -147,22 +107,129 @@ pub enum Body {
     RoleRequest(u32, u64),
     /// Role now, and the master's generation.
     RoleReply(u32, u64),
+    /// The role has changed unasked.
+    RoleStatus(RoleStatus),
     /// Ask which messages come unasked.
     GetAsyncRequest,
-    /// Which messages come unasked: packet-in, port-status, flow-removed, for master and slave.
-    GetAsyncReply([u32; 6]),
+    /// Which messages come unasked.
+    GetAsyncReply(AsyncConfig),
     /// Say which messages come unasked.
-    SetAsync([u32; 6]),
-    /// How flows are told of: 0 as OpenFlow 1.0 does, 2 by Nicira's fields (Nicira's, for OpenFlow 1.0).
-    FlowFormat(u32),
-    /// Whether flow-mods say a table (Nicira's, for OpenFlow 1.0).
-    FlowModTableId(bool),
-    /// How packets come: 0 as OpenFlow 1.0 has it, 1 with table and cookie (Nicira's, for OpenFlow 1.0).
-    PacketInFormat(u32),
+    SetAsync(AsyncConfig),
+    /// A table filled or emptied.
+    TableStatus(TableStatus),
+    /// Another controller's change of a group or meter, as it stands on the wire.
+    RequestForward(Vec<u8>),
     /// Opens, closes, commits or discards a bundle.
     BundleControl(BundleControl),
     /// Adds a message to a bundle.
     BundleAdd(BundleAdd),
+    /// Stop watching flow tables: the monitor's number (before OpenFlow 1.4).
+    FlowMonitorCancel(u32),
+    /// There is too much to tell of flow tables (before OpenFlow 1.4).
+    FlowMonitorPaused,
+    /// Telling of flow tables goes on (before OpenFlow 1.4).
+    FlowMonitorResumed,
+    /// How flows are told of: 0 as OpenFlow 1.0 does, 2 by Nicira's fields (Nicira's, for OpenFlow 1.0).
+    FlowFormat(u32),
+    /// Whether flow-mods say a table (Nicira's, for OpenFlow 1.0).
+    FlowModTableId(bool),
+    /// How packets come: 0 as the version has it, 1 by `NXT_PACKET_IN`, 2 by `NXT_PACKET_IN2` (Nicira's).
+    PacketInFormat(u32),
+    /// Tell how long flows have not been used or changed (Nicira's).
+    FlowAge,
+    /// The number that `controller` actions have for this controller (Nicira's).
+    ControllerId(u16),
+    /// Change which options of tunnels fields stand for (Nicira's).
+    TlvTableMod(TlvCommand, Vec<TlvMap>),
+    /// Ask which options of tunnels fields stand for (Nicira's).
+    TlvTableRequest,
+    /// Which options of tunnels fields stand for (Nicira's).
+    TlvTableReply(TlvTable),
+    /// Forget the connections of a zone (Nicira's).
+    CtFlushZone(u16),
+    /// Forget connections (Nicira's).
+    CtFlush(CtFlush),
+}
+
+/// The switch, as it describes itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Features {
+    /// Its id.
+    pub datapath_id: u64,
+    /// Packets it can buffer.
+    pub buffers: u32,
+    /// Its tables.
+    pub tables: u8,
+    /// Which of its connections this is; zero for the first.
+    pub auxiliary_id: u8,
+    /// What it can: 1 flow, 2 table, 4 port statistics.
+    pub capabilities: u32,
+    /// Actions that it has, in OpenFlow 1.0.
+    pub actions: u32,
+    /// Its ports, which versions before 1.3 list here.
+    pub ports: Vec<PortDesc>,
+}
+
+impl Features {
+    /// Every action of OpenFlow 1.0's own.
+    pub const ALL_ACTIONS: u32 = 0xfff;
+}
+
+impl Body {
+    /// What it is about.
+    pub fn kind(&self) -> Kind {
+        match self {
+            Self::Hello(_) => Kind::Hello,
+            Self::Error { .. } => Kind::Error,
+            Self::EchoRequest(_) => Kind::EchoRequest,
+            Self::EchoReply(_) => Kind::EchoReply,
+            Self::FeaturesRequest => Kind::FeaturesRequest,
+            Self::FeaturesReply(_) => Kind::FeaturesReply,
+            Self::GetConfigRequest => Kind::GetConfigRequest,
+            Self::GetConfigReply(..) => Kind::GetConfigReply,
+            Self::SetConfig(..) => Kind::SetConfig,
+            Self::PacketIn(_) => Kind::PacketIn,
+            Self::PacketIn2(_) => Kind::PacketIn2,
+            Self::Resume(_) => Kind::Resume,
+            Self::FlowRemoved(_) => Kind::FlowRemoved,
+            Self::PortStatus(..) => Kind::PortStatus,
+            Self::PacketOut(_) => Kind::PacketOut,
+            Self::FlowMod(_) => Kind::FlowMod,
+            Self::GroupMod(_) => Kind::GroupMod,
+            Self::PortMod(_) => Kind::PortMod,
+            Self::TableMod(_) => Kind::TableMod,
+            Self::MeterMod(_) => Kind::MeterMod,
+            Self::QueueConfigRequest(_) => Kind::QueueConfigRequest,
+            Self::QueueConfigReply(..) => Kind::QueueConfigReply,
+            Self::MultipartRequest(request) => request.kind(),
+            Self::MultipartReply(reply) => reply.kind(),
+            Self::BarrierRequest => Kind::BarrierRequest,
+            Self::BarrierReply => Kind::BarrierReply,
+            Self::RoleRequest(..) => Kind::RoleRequest,
+            Self::RoleReply(..) => Kind::RoleReply,
+            Self::RoleStatus(_) => Kind::RoleStatus,
+            Self::GetAsyncRequest => Kind::GetAsyncRequest,
+            Self::GetAsyncReply(_) => Kind::GetAsyncReply,
+            Self::SetAsync(_) => Kind::SetAsync,
+            Self::TableStatus(_) => Kind::TableStatus,
+            Self::RequestForward(_) => Kind::RequestForward,
+            Self::BundleControl(_) => Kind::BundleControl,
+            Self::BundleAdd(_) => Kind::BundleAdd,
+            Self::FlowMonitorCancel(_) => Kind::FlowMonitorCancel,
+            Self::FlowMonitorPaused => Kind::FlowMonitorPaused,
+            Self::FlowMonitorResumed => Kind::FlowMonitorResumed,
+            Self::FlowFormat(_) => Kind::SetFlowFormat,
+            Self::FlowModTableId(_) => Kind::FlowModTableId,
+            Self::PacketInFormat(_) => Kind::SetPacketInFormat,
+            Self::FlowAge => Kind::FlowAge,
+            Self::ControllerId(_) => Kind::ControllerId,
+            Self::TlvTableMod(..) => Kind::TlvTableMod,
+            Self::TlvTableRequest => Kind::TlvTableRequest,
+            Self::TlvTableReply(_) => Kind::TlvTableReply,
+            Self::CtFlushZone(_) => Kind::CtFlushZone,
+            Self::CtFlush(_) => Kind::CtFlush,
+        }
+    }
 }
 
 /// A message that was refused.
@@ -195,32 +262,53 @@ impl Fault {
     }
 }
 
+/// What the headers of a message say.
+struct Header {
+    row: &'static Row,
+    form: Form,
+    xid: u32,
+}
+
+/// Reads the headers; `reader` is left where the body begins.
+fn decode_header(reader: &mut Reader<'_>, length: usize) -> Result<Header, OfError> {
+    let (version, kind, stated) = (reader.u8()?, reader.u8()?, reader.u16()?);
+    let xid = reader.u32()?;
+    if usize::from(stated) != length {
+        return Err(OfError::RequestBadLength);
+    }
+    let version = Version::of_byte(version).ok_or(OfError::RequestBadVersion)?;
+    let row = kind::lookup(version, kind, reader)?;
+    if !row.fits(reader.left()) {
+        return Err(OfError::RequestBadLength);
+    }
+    Ok(Header { row, form: Form { version, nicira: row.is_extension() }, xid })
+}
+
 /// Reads one message, whole.
 ///
 /// # Errors
 /// The error that the specification names, ready to be sent.
 pub fn decode(bytes: &[u8]) -> Result<Message, Fault> {
-    let mut reader = Reader::new(bytes, OfError::RequestBadLength);
     let fault = |error| Fault::of(bytes, error);
-    let header = (|| {
-        let (version, kind, length) = (reader.u8()?, reader.u8()?, reader.u16()?);
-        let xid = reader.u32()?;
-        if usize::from(length) != bytes.len() {
-            return Err(OfError::RequestBadLength);
-        }
-        Ok((version, kind, xid))
-    })();
-    let (version, kind, xid) = header.map_err(fault)?;
-    let spoken = Version::of_byte(version);
-    let body = match (kind, spoken) {
-        // A hello may come in any version: it is what versions are agreed on with.
-        (0, _) => decode_hello(version, &mut reader).map(|hello| (hello, false)),
-        (_, None) => Err(OfError::RequestBadVersion),
-        (_, Some(Version::V1_0)) => v1_0::decode_body(kind, &mut reader),
-        (_, Some(Version::V1_3)) => decode_body(kind, &mut reader).map(|body| (body, false)),
-    };
-    let (body, nicira) = body.map_err(fault)?;
-    Ok(Message { form: Form { version: spoken.unwrap_or_default(), nicira }, xid, body })
+    let mut reader = Reader::new(bytes, OfError::RequestBadLength);
+    // A hello may come in any version: it is what versions are agreed on with.
+    if let [version, 0, high, low, rest @ ..] = bytes
+        && rest.len() >= 4
+        && usize::from(u16::from_be_bytes([*high, *low])) == bytes.len()
+    {
+        reader.skip(4).map_err(fault)?;
+        let xid = reader.u32().map_err(fault)?;
+        let form = Form::of(Version::of_byte(*version).unwrap_or_default());
+        return Ok(Message { form, xid, body: decode_hello(*version, &mut reader).map_err(fault)? });
+    }
+    let Header { row, form, xid } = decode_header(&mut reader, bytes.len()).map_err(fault)?;
+    let body = decode_body(row, &mut reader, form, xid).map_err(fault)?;
+    if reader.left() != 0 {
+        return Err(fault(OfError::RequestBadLength));
+    }
+    // Where the version has only an extension's form, the form says nothing.
+    let own = Row::of(row.kind, Form::of(form.version)).is_some_and(|own| own.is_extension());
+    Ok(Message { form: Form { nicira: form.nicira && !own, ..form }, xid, body })
 }
 
 /// Elements that are not known, or that make no sense, are skipped, as the specification asks (section 7.5.1).
@@ -245,121 +333,132 @@ fn decode_hello(version: u8, reader: &mut Reader<'_>) -> Result<Body, OfError> {
     Ok(Body::Hello(versions.unwrap_or(below.wrapping_sub(1) & !1)))
 }
 
-/// Reads the messages that all versions write alike; `None` for another type.
-///
-/// # Errors
-/// If the bytes run out.
-pub(crate) fn decode_common(kind: u8, reader: &mut Reader<'_>) -> Result<Option<Body>, OfError> {
-    Ok(Some(match kind {
-        1 => Body::Error { number: (reader.u16()?, reader.u16()?), data: reader.rest().to_vec() },
-        2 => Body::EchoRequest(reader.rest().to_vec()),
-        3 => Body::EchoReply(reader.rest().to_vec()),
-        5 => Body::FeaturesRequest,
-        7 => Body::GetConfigRequest,
-        8 => Body::GetConfigReply(reader.u16()?, reader.u16()?),
-        9 => Body::SetConfig(reader.u16()?, reader.u16()?),
-        _ => return Ok(None),
-    }))
+fn decode_features(reader: &mut Reader<'_>, version: Version) -> Result<Features, OfError> {
+    let (datapath_id, buffers, tables, auxiliary_id) =
+        (reader.u64()?, reader.u32()?, reader.u8()?, reader.u8()?);
+    reader.skip(2)?;
+    let (capabilities, actions) = (reader.u32()?, reader.u32()?);
+    let auxiliary_id = if version >= Version::V1_3 { auxiliary_id } else { 0 };
+    let actions = if version == Version::V1_0 { actions } else { 0 };
+    let mut ports = Vec::new();
+    while reader.left() != 0 {
+        ports.push(port::decode_port(reader, version)?);
+    }
+    Ok(Features { datapath_id, buffers, tables, auxiliary_id, capabilities, actions, ports })
 }
 
-fn decode_body(kind: u8, reader: &mut Reader<'_>) -> Result<Body, OfError> {
-    let body = match kind {
-        1..=3 | 5 | 7..=9 => decode_common(kind, reader)?.ok_or(OfError::RequestBadType)?,
-        4 => decode_experimenter(reader)?,
-        6 => decode_features(reader)?,
-        10 => decode_packet_in(reader)?,
-        11 => Body::FlowRemoved(decode_flow_removed(reader)?),
-        12 => {
-            let reason = reader.u8()?;
-            reader.skip(7)?;
-            Body::PortStatus(reason, decode_port(reader)?)
-        }
-        13 => decode_packet_out(reader)?,
-        14 => Body::FlowMod(decode_flow_mod(reader)?),
-        15 => Body::GroupMod(decode_group_mod(reader)?),
-        16 => Body::PortMod(modify::decode_port_mod(reader)?),
-        17 => Body::TableMod(modify::decode_table_mod(reader)?),
-        18 => Body::MultipartRequest(crate::multipart::decode_request(reader)?),
-        19 => Body::MultipartReply(crate::multipart::decode_reply(reader)?),
-        20 => Body::BarrierRequest,
-        21 => Body::BarrierReply,
-        22 | 23 => {
-            let port = reader.u32()?;
-            reader.skip(4)?;
-            if kind == 22 { Body::QueueConfigRequest(port) } else { Body::QueueConfigReply(port) }
-        }
-        24 | 25 => {
-            let role = reader.u32()?;
-            reader.skip(4)?;
-            let generation = reader.u64()?;
-            if kind == 24 { Body::RoleRequest(role, generation) } else { Body::RoleReply(role, generation) }
-        }
-        26 => Body::GetAsyncRequest,
-        27 | 28 => {
-            let mut masks = [0; 6];
-            for mask in &mut masks {
-                *mask = reader.u32()?;
-            }
-            if kind == 27 { Body::GetAsyncReply(masks) } else { Body::SetAsync(masks) }
-        }
-        29 => Body::MeterMod(modify::decode_meter_mod(reader)?),
-        _ => return Err(OfError::RequestBadType),
-    };
-    if reader.left() != 0 { Err(OfError::RequestBadLength) } else { Ok(body) }
-}
-
-/// Reads an experimenter's message: what versions after 1.3 have is an extension to it.
-fn decode_experimenter(reader: &mut Reader<'_>) -> Result<Body, OfError> {
-    let mut ahead = *reader;
-    match (ahead.u32()?, ahead.u32()?) {
-        (ONF, bundle::CONTROL) => {
-            *reader = ahead;
-            bundle::decode_control(reader)
-        }
-        (ONF, bundle::ADD) => {
-            *reader = ahead;
-            bundle::decode_add(reader)
-        }
-        _ => Err(experimenter(reader)?),
+fn encode_features(out: &mut Vec<u8>, version: Version, features: &Features) {
+    out.u64(features.datapath_id);
+    out.u32(features.buffers);
+    out.u8(features.tables);
+    out.u8(if version >= Version::V1_3 { features.auxiliary_id } else { 0 });
+    out.zeros(2);
+    out.u32(features.capabilities);
+    out.u32(if version == Version::V1_0 { features.actions } else { 0 });
+    if version < Version::V1_3 {
+        features.ports.iter().for_each(|port| port::encode_port(out, version, port));
     }
 }
 
-/// Which of an experimenter's message is not known: its sender, or what it says.
-pub(crate) fn experimenter(reader: &mut Reader<'_>) -> Result<OfError, OfError> {
-    let id = reader.u32()?;
-    reader.u32()?;
-    Ok(match id {
-        NICIRA => OfError::RequestBadExperimenterType,
-        _ => OfError::RequestBadExperimenter,
+fn decode_body(row: &Row, reader: &mut Reader<'_>, form: Form, xid: u32) -> Result<Body, OfError> {
+    let version = form.version;
+    let properties =
+        matches!(row.name, "NXT_SET_ASYNC_CONFIG2") || (version >= Version::V1_4 && !form.nicira);
+    Ok(match row.kind {
+        Kind::Hello => Body::Hello(0),
+        Kind::Error => Body::Error { number: (reader.u16()?, reader.u16()?), data: reader.rest().to_vec() },
+        Kind::EchoRequest => Body::EchoRequest(reader.rest().to_vec()),
+        Kind::EchoReply => Body::EchoReply(reader.rest().to_vec()),
+        Kind::FeaturesRequest => Body::FeaturesRequest,
+        Kind::FeaturesReply => Body::FeaturesReply(decode_features(reader, version)?),
+        Kind::GetConfigRequest => Body::GetConfigRequest,
+        Kind::GetConfigReply => Body::GetConfigReply(reader.u16()?, reader.u16()?),
+        Kind::SetConfig => Body::SetConfig(reader.u16()?, reader.u16()?),
+        Kind::PacketIn => Body::PacketIn(packet::decode_packet_in(reader, form)?),
+        Kind::PacketIn2 => Body::PacketIn2(packet::decode_packet_in2(reader, false)?),
+        Kind::Resume => Body::Resume(packet::decode_packet_in2(reader, true)?),
+        Kind::FlowRemoved => Body::FlowRemoved(flow_mod::decode_flow_removed(reader, form)?),
+        Kind::PortStatus => {
+            let reason = reader.u8()?;
+            reader.skip(7)?;
+            Body::PortStatus(reason, port::decode_port(reader, version)?)
+        }
+        Kind::PacketOut => Body::PacketOut(packet::decode_packet_out(reader, version)?),
+        Kind::FlowMod => Body::FlowMod(flow_mod::decode_flow_mod(reader, form)?),
+        Kind::GroupMod => Body::GroupMod(group::decode_group_mod(reader, version)?),
+        Kind::PortMod => Body::PortMod(port::decode_port_mod(reader, version)?),
+        Kind::TableMod => Body::TableMod(table::decode_table_mod(reader)?),
+        Kind::MeterMod => Body::MeterMod(meter::decode_meter_mod(reader)?),
+        Kind::BarrierRequest => Body::BarrierRequest,
+        Kind::BarrierReply => Body::BarrierReply,
+        Kind::QueueConfigRequest => {
+            let number = port::decode_number(reader, version)?;
+            reader.rest();
+            Body::QueueConfigRequest(number)
+        }
+        Kind::QueueConfigReply => {
+            let (port, queues) = queue::decode_config(reader, version)?;
+            Body::QueueConfigReply(port, queues)
+        }
+        Kind::RoleRequest | Kind::RoleReply => {
+            let (role, generation) = roles::decode_role(reader, form)?;
+            match row.kind {
+                Kind::RoleRequest => Body::RoleRequest(role, generation),
+                _ => Body::RoleReply(role, generation),
+            }
+        }
+        Kind::RoleStatus => Body::RoleStatus(roles::decode_status(reader)?),
+        Kind::GetAsyncRequest => Body::GetAsyncRequest,
+        Kind::GetAsyncReply => Body::GetAsyncReply(roles::decode_async(reader, form, properties)?),
+        Kind::SetAsync => Body::SetAsync(roles::decode_async(reader, form, properties)?),
+        Kind::TableStatus => Body::TableStatus(table::decode_status(reader)?),
+        Kind::RequestForward => Body::RequestForward(bundle::decode_forward(reader)?),
+        Kind::BundleControl => Body::BundleControl(bundle::decode_control(reader)?),
+        Kind::BundleAdd => Body::BundleAdd(bundle::decode_add(reader, version, xid)?),
+        _ => return decode_rest(row.kind, reader, form),
     })
 }
 
-fn decode_features(reader: &mut Reader<'_>) -> Result<Body, OfError> {
-    let (datapath_id, buffers, tables) = (reader.u64()?, reader.u32()?, reader.u8()?);
-    reader.skip(3)?;
-    let capabilities = reader.u32()?;
-    reader.skip(4)?;
-    Ok(Body::FeaturesReply { datapath_id, buffers, tables, capabilities, ports: Vec::new() })
-}
-
-fn decode_packet_in(reader: &mut Reader<'_>) -> Result<Body, OfError> {
-    reader.skip(4)?;
-    let (total_len, reason, table_id, cookie) = (reader.u16()?, reader.u8()?, reader.u8()?, reader.u64()?);
-    let matching = decode_match(reader)?;
-    reader.skip(2)?;
-    Ok(Body::PacketIn { reason, table_id, cookie, total_len, matching, data: reader.rest().to_vec() })
-}
-
-fn decode_packet_out(reader: &mut Reader<'_>) -> Result<Body, OfError> {
-    let (buffer_id, in_port, length) = (reader.u32()?, reader.u32()?, usize::from(reader.u16()?));
-    reader.skip(6)?;
-    let mut part = reader.part(length, OfError::ActionBadLength)?;
-    let actions = decode_actions(&mut part)?;
-    Ok(Body::PacketOut { buffer_id, in_port, actions, data: reader.rest().to_vec() })
+/// The extensions of Nicira's, and statistics.
+fn decode_rest(kind: Kind, reader: &mut Reader<'_>, form: Form) -> Result<Body, OfError> {
+    Ok(match kind {
+        Kind::FlowMonitorCancel => Body::FlowMonitorCancel(reader.u32()?),
+        Kind::FlowMonitorPaused => Body::FlowMonitorPaused,
+        Kind::FlowMonitorResumed => Body::FlowMonitorResumed,
+        Kind::SetFlowFormat => Body::FlowFormat(reader.u32()?),
+        Kind::FlowModTableId => {
+            let on = reader.u8()?;
+            reader.skip(7)?;
+            Body::FlowModTableId(on != 0)
+        }
+        Kind::SetPacketInFormat => Body::PacketInFormat(reader.u32()?),
+        Kind::FlowAge => Body::FlowAge,
+        Kind::ControllerId | Kind::CtFlushZone => {
+            if reader.take(6)? != [0; 6] {
+                return Err(OfError::NxRequestMustBeZero);
+            }
+            let number = reader.u16()?;
+            if kind == Kind::ControllerId { Body::ControllerId(number) } else { Body::CtFlushZone(number) }
+        }
+        Kind::TlvTableMod => {
+            let (command, maps) = extension::decode_tlv_mod(reader)?;
+            Body::TlvTableMod(command, maps)
+        }
+        Kind::TlvTableRequest => Body::TlvTableRequest,
+        Kind::TlvTableReply => Body::TlvTableReply(extension::decode_tlv_table(reader)?),
+        Kind::CtFlush => Body::CtFlush(extension::decode_ct_flush(reader)?),
+        _ => match multipart::decode_request(kind, reader, form) {
+            Ok(request) => Body::MultipartRequest(request),
+            Err(OfError::RequestBadMultipart) => {
+                Body::MultipartReply(multipart::decode_reply(kind, reader, form)?)
+            }
+            Err(error) => return Err(error),
+        },
+    })
 }
 
 impl Message {
-    /// A message in the newest version.
+    /// A message in OpenFlow 1.3.
     pub fn new(xid: u32, body: Body) -> Self {
         Self { form: Form::default(), xid, body }
     }
@@ -367,178 +466,109 @@ impl Message {
     /// The message on the wire. A multipart reply that fits no message becomes several; what the version cannot say is
     /// nothing.
     pub fn encode(&self) -> Vec<u8> {
-        let Form { version, nicira } = self.form;
         let mut out = Vec::new();
-        if let Body::MultipartReply(reply) = &self.body {
-            let (kind, parts) = match version {
-                Version::V1_0 => (17, v1_0::encode_reply(reply, nicira)),
-                Version::V1_3 => (19, reply.encode()),
-            };
-            for part in parts {
-                self.frame(&mut out, |out| {
-                    out.extend_from_slice(&part);
-                    Some(kind)
-                });
+        let Some(row) = Row::of(self.body.kind(), self.form) else { return out };
+        // Where the version has but one form, that one is meant.
+        let form = Form { nicira: row.is_extension(), ..self.form };
+        let bodies = match &self.body {
+            Body::MultipartReply(reply) => reply.encode(form),
+            _ => vec![Vec::new()],
+        };
+        let last = bodies.len() - 1;
+        for (index, body) in bodies.iter().enumerate() {
+            let start = out.len();
+            let mut header = vec![self.form.version as u8, 0, 0, 0];
+            header.u32(self.xid);
+            header[1] = row.put_header(&mut header, form.version, index != last);
+            if let Body::MultipartReply(_) = &self.body {
+                header.extend_from_slice(body);
+            } else {
+                encode_body(&mut header, row, &self.body, form);
             }
-            return out;
+            out.append(&mut header);
+            out.length_at(start + 2, start);
         }
-        self.frame(&mut out, |out| match version {
-            Version::V1_0 => v1_0::encode_body(out, &self.body, nicira),
-            Version::V1_3 => encode_body(out, &self.body),
-        });
         out
     }
-
-    /// Appends a message with this body, which returns its type; nothing where there is none.
-    fn frame(&self, out: &mut Vec<u8>, body: impl FnOnce(&mut Vec<u8>) -> Option<u8>) {
-        let start = out.len();
-        out.u8(self.form.version as u8);
-        out.zeros(3);
-        out.u32(self.xid);
-        match body(out) {
-            Some(kind) => {
-                out[start + 1] = kind;
-                out.length_at(start + 2, start);
-            }
-            None => out.truncate(start),
-        }
-    }
 }
 
-/// Writes what follows the header; returns the type. What the version has no message for has none.
-fn encode_body(out: &mut Vec<u8>, body: &Body) -> Option<u8> {
-    encode_common(out, body).or_else(|| encode_newer(out, body))
-}
-
-/// The same for what all versions write alike.
-pub(crate) fn encode_common(out: &mut Vec<u8>, body: &Body) -> Option<u8> {
-    Some(match body {
+/// Writes what follows the headers.
+fn encode_body(out: &mut Vec<u8>, row: &Row, body: &Body, form: Form) {
+    let version = form.version;
+    let properties =
+        matches!(row.name, "NXT_SET_ASYNC_CONFIG2") || (version >= Version::V1_4 && !form.nicira);
+    match body {
+        // The hello of OpenFlow 1.0 has no body; who speaks others too says so as they do.
+        Body::Hello(versions) if version == Version::V1_0 && *versions == Version::V1_0.bit() => {}
         Body::Hello(versions) => {
             out.u16(1);
             out.u16(8);
             out.u32(*versions);
-            0
         }
         Body::Error { number, data } => {
             out.u16(number.0);
             out.u16(number.1);
             out.extend_from_slice(data);
-            1
         }
-        Body::EchoRequest(data) | Body::EchoReply(data) => {
+        Body::EchoRequest(data) | Body::EchoReply(data) | Body::RequestForward(data) => {
             out.extend_from_slice(data);
-            if matches!(body, Body::EchoRequest(_)) { 2 } else { 3 }
         }
-        Body::FeaturesRequest => 5,
-        Body::GetConfigRequest => 7,
+        Body::FeaturesReply(features) => encode_features(out, version, features),
         Body::GetConfigReply(flags, length) | Body::SetConfig(flags, length) => {
             out.u16(*flags);
             out.u16(*length);
-            if matches!(body, Body::GetConfigReply(..)) { 8 } else { 9 }
         }
-        _ => return None,
-    })
-}
-
-fn encode_newer(out: &mut Vec<u8>, body: &Body) -> Option<u8> {
-    Some(match body {
-        Body::FeaturesReply { datapath_id, buffers, tables, capabilities, .. } => {
-            out.u64(*datapath_id);
-            out.u32(*buffers);
-            out.u8(*tables);
-            out.zeros(3);
-            out.u32(*capabilities);
-            out.u32(0);
-            6
-        }
-        Body::PacketIn { reason, table_id, cookie, total_len, matching, data } => {
-            out.u32(NO_BUFFER);
-            out.u16(*total_len);
-            out.u8(*reason);
-            out.u8(*table_id);
-            out.u64(*cookie);
-            encode_match(out, matching);
-            out.zeros(2);
-            put_frame(out, data);
-            10
-        }
-        Body::FlowRemoved(flow) => {
-            encode_flow_removed(out, flow);
-            11
-        }
+        Body::PacketIn(packet) => packet::encode_packet_in(out, form, packet),
+        Body::PacketIn2(packet) | Body::Resume(packet) => packet::encode_packet_in2(out, packet),
+        Body::FlowRemoved(flow) => flow_mod::encode_flow_removed(out, form, flow),
         Body::PortStatus(reason, port) => {
             out.u8(*reason);
             out.zeros(7);
-            encode_port(out, port);
-            12
+            port::encode_port(out, version, port);
         }
-        Body::PacketOut { buffer_id, in_port, actions, data } => {
-            out.u32(*buffer_id);
-            out.u32(*in_port);
-            let at = out.len();
-            out.zeros(8);
-            encode_actions(out, actions);
-            out.length_at(at, at + 8);
-            put_frame(out, data);
-            13
+        Body::PacketOut(packet) => packet::encode_packet_out(out, version, packet),
+        Body::FlowMod(flow) => flow_mod::encode_flow_mod(out, form, flow),
+        Body::GroupMod(group) => group::encode_group_mod(out, version, group),
+        Body::PortMod(port) => port::encode_port_mod(out, version, port),
+        Body::TableMod(table) => table::encode_table_mod(out, version, table),
+        Body::MeterMod(meter) => meter::encode_meter_mod(out, meter),
+        Body::QueueConfigRequest(number) => {
+            port::encode_number(out, version, *number);
+            out.zeros(if version == Version::V1_0 { 2 } else { 4 });
         }
-        Body::FlowMod(flow_mod) => {
-            encode_flow_mod(out, flow_mod);
-            14
-        }
-        Body::GroupMod(group) => {
-            encode_group_mod(out, group);
-            15
-        }
-        Body::PortMod(port) => {
-            modify::encode_port_mod(out, port);
-            16
-        }
-        Body::TableMod(table) => {
-            modify::encode_table_mod(out, *table);
-            17
-        }
-        Body::MeterMod(meter) => {
-            modify::encode_meter_mod(out, meter);
-            29
-        }
-        Body::QueueConfigRequest(port) | Body::QueueConfigReply(port) => {
-            out.u32(*port);
-            out.zeros(4);
-            if matches!(body, Body::QueueConfigRequest(_)) { 22 } else { 23 }
-        }
-        Body::MultipartRequest(request) => {
-            crate::multipart::encode_request(out, request);
-            18
-        }
-        Body::MultipartReply(_) => 19,
-        Body::BarrierRequest => 20,
-        Body::BarrierReply => 21,
+        Body::QueueConfigReply(port, queues) => queue::encode_config(out, version, *port, queues),
+        Body::MultipartRequest(request) => request.encode(out, form),
         Body::RoleRequest(role, generation) | Body::RoleReply(role, generation) => {
-            out.u32(*role);
-            out.u32(0);
-            out.u64(*generation);
-            if matches!(body, Body::RoleRequest(..)) { 24 } else { 25 }
+            roles::encode_role(out, form, *role, *generation);
         }
-        Body::GetAsyncRequest => 26,
-        Body::GetAsyncReply(masks) | Body::SetAsync(masks) => {
-            masks.iter().for_each(|&mask| out.u32(mask));
-            if matches!(body, Body::GetAsyncReply(_)) { 27 } else { 28 }
+        Body::RoleStatus(status) => roles::encode_status(out, status),
+        Body::GetAsyncReply(config) | Body::SetAsync(config) => roles::encode_async(out, config, properties),
+        Body::TableStatus(status) => table::encode_status(out, status),
+        Body::BundleControl(control) => bundle::encode_control(out, control),
+        Body::BundleAdd(add) => bundle::encode_add(out, add),
+        Body::FlowMonitorCancel(number) | Body::FlowFormat(number) | Body::PacketInFormat(number) => {
+            out.u32(*number);
         }
-        Body::BundleControl(_) | Body::BundleAdd(_) => {
-            out.u32(ONF);
-            let at = out.len();
-            out.zeros(4);
-            let kind = bundle::encode(out, body)?;
-            out[at..at + 4].copy_from_slice(&kind.to_be_bytes());
-            4
+        Body::FlowModTableId(on) => {
+            out.u8(u8::from(*on));
+            out.zeros(7);
         }
-        _ => return None,
-    })
-}
-
-/// Appends a frame, or as much of it as a message can hold: a segment of 64 KiB leaves no room for the header.
-pub(crate) fn put_frame(out: &mut Vec<u8>, data: &[u8]) {
-    let room = usize::from(u16::MAX).saturating_sub(out.len());
-    out.extend_from_slice(&data[..data.len().min(room)]);
+        Body::ControllerId(number) | Body::CtFlushZone(number) => {
+            out.zeros(6);
+            out.u16(*number);
+        }
+        Body::TlvTableMod(command, maps) => extension::encode_tlv_mod(out, *command, maps),
+        Body::TlvTableReply(table) => extension::encode_tlv_table(out, table),
+        Body::CtFlush(flush) => extension::encode_ct_flush(out, flush),
+        Body::MultipartReply(_)
+        | Body::FeaturesRequest
+        | Body::GetConfigRequest
+        | Body::BarrierRequest
+        | Body::BarrierReply
+        | Body::GetAsyncRequest
+        | Body::FlowMonitorPaused
+        | Body::FlowMonitorResumed
+        | Body::FlowAge
+        | Body::TlvTableRequest => {}
+    }
 }

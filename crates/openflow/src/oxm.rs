@@ -4,11 +4,11 @@ use heddle_flow::field::{FIELDS, OxmId};
 use heddle_flow::{Field, FieldSpec, FlowMask, Match};
 
 use crate::bytes::{Put, Reader};
-use crate::error::OfError;
+use crate::error::{NICIRA, ONF, OfError};
 
 const EXPERIMENTER: u16 = 0xffff;
-/// Nicira's id, which is also its OXM experimenter.
-const ONF: u32 = 0x4f4e_4600;
+/// Class of OpenFlow's own fields.
+const BASIC: u16 = 0x8000;
 
 /// A field with value and mask.
 pub type Entry = (Field, u128, u128);
@@ -26,6 +26,32 @@ fn put_value(out: &mut Vec<u8>, value: u128, length: u8) {
     out.extend_from_slice(&value.to_be_bytes()[16 - usize::from(length)..]);
 }
 
+/// A field and the bytes of its value, by class and number.
+fn by_number(class: u16, number: u8) -> Option<(Field, usize)> {
+    let field = Field::by_oxm(class, number)?;
+    let ids = [field.spec().oxm, field.spec().nxm].into_iter().flatten();
+    let id = ids.into_iter().find(|id| id.class == class)?;
+    Some((field, id.length.into()))
+}
+
+/// The same by an experimenter's number: the Open Networking Foundation's are OpenFlow's own of later versions, and Nicira's are
+/// those of fields that its classes have no room for.
+fn experimenter_field(id: u32, number: u8) -> Option<(Field, usize)> {
+    match (id, number) {
+        (ONF, _) => by_number(BASIC, number),
+        (NICIRA, 0) => Some((Field::DpHash, 4)),
+        (NICIRA, 17..=32) => {
+            let register = FIELDS.get(Field::Reg16 as usize + usize::from(number - 17))?;
+            Some((register.field, 4))
+        }
+        (NICIRA, 33..=36) => {
+            let register = FIELDS.get(Field::Xxreg4 as usize + usize::from(number - 33))?;
+            Some((register.field, 16))
+        }
+        _ => None,
+    }
+}
+
 /// Reads one field.
 ///
 /// # Errors
@@ -34,15 +60,13 @@ pub fn decode_entry(reader: &mut Reader<'_>) -> Result<Entry, OfError> {
     let class = reader.u16()?;
     let (number, length) = (reader.u8()?, usize::from(reader.u8()?));
     let mut body = reader.part(length, OfError::MatchBadLength)?;
-    if class == EXPERIMENTER && body.u32()? != ONF {
-        return Err(OfError::MatchBadField);
+    let has_mask = number & 1 != 0;
+    let (field, width) = match class {
+        EXPERIMENTER => experimenter_field(body.u32()?, number >> 1),
+        class => by_number(class, number >> 1),
     }
-    let (class, has_mask) = (if class == EXPERIMENTER { 0x8000 } else { class }, number & 1 != 0);
-    let field = Field::by_oxm(class, number >> 1).ok_or(OfError::MatchBadField)?;
+    .ok_or(OfError::MatchBadField)?;
     let spec = field.spec();
-    let ids = [spec.oxm, spec.nxm].into_iter().flatten();
-    let id = ids.into_iter().find(|id| id.class == class).ok_or(OfError::MatchBadField)?;
-    let width = usize::from(id.length);
     if body.left() != width * if has_mask { 2 } else { 1 } {
         return Err(OfError::MatchBadLength);
     }
@@ -188,6 +212,26 @@ pub fn decode_match(reader: &mut Reader<'_>) -> Result<Match, OfError> {
     let mut part = reader.part(fields, OfError::MatchBadLength).map_err(short)?;
     reader.skip((8 - length % 8) % 8).map_err(short)?;
     decode_fields(&mut part)
+}
+
+/// Reads a match that may hold fields of the pipeline alone, as a packet-out of OpenFlow 1.5 has one.
+///
+/// # Errors
+/// As [`decode_match`]; `OFPBRC_PIPELINE_FIELDS_ONLY` for other fields.
+pub fn decode_pipeline_match(
+    reader: &mut Reader<'_>,
+    is_pipeline: impl Fn(Field) -> bool,
+) -> Result<Match, OfError> {
+    let mut ahead = *reader;
+    ahead.skip(2)?;
+    if let Ok(mut fields) = ahead.sized(2, OfError::MatchBadLength) {
+        while fields.left() != 0 {
+            if !is_pipeline(decode_entry(&mut fields)?.0) {
+                return Err(OfError::RequestPipelineFieldsOnly);
+            }
+        }
+    }
+    decode_match(reader)
 }
 
 /// The fields that a match asks, each once, prerequisites first.

@@ -4,12 +4,18 @@ use heddle_flow::field::FIELDS;
 
 use crate::bytes::{Put, Reader};
 use crate::error::OfError;
+use crate::property;
+use crate::version::Version;
 
 /// What a table can do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TableFeatures {
     /// The table.
     pub table_id: u8,
+    /// What a request does with it (OpenFlow 1.5): 0 replaces, 1 modifies, 2 enables, 3 disables.
+    pub command: u8,
+    /// Features that a request asks for (OpenFlow 1.5): 1 ingress, 2 egress, 16 the first egress table.
+    pub features: u32,
     /// Its name.
     pub name: String,
     /// Bits of the metadata that it can match and write.
@@ -51,6 +57,8 @@ impl TableFeatures {
         }
         Self {
             table_id,
+            command: 0,
+            features: 0,
             name: String::new(),
             metadata: (u64::MAX, u64::MAX),
             config: 0,
@@ -82,11 +90,16 @@ fn fields(wanted: fn(&heddle_flow::FieldSpec) -> bool) -> Vec<u8> {
     fields
 }
 
-pub(crate) fn encode_table_features(table: &TableFeatures) -> Vec<u8> {
-    let mut out = Vec::new();
+pub(crate) fn encode_table_features(out: &mut Vec<u8>, version: Version, table: &TableFeatures) {
+    let first = out.len();
     out.u16(0);
     out.u8(table.table_id);
-    out.zeros(5);
+    if version >= Version::V1_5 {
+        out.u8(table.command);
+        out.u32(table.features);
+    } else {
+        out.zeros(5);
+    }
     out.name(&table.name, 32);
     out.u64(table.metadata.0);
     out.u64(table.metadata.1);
@@ -99,24 +112,24 @@ pub(crate) fn encode_table_features(table: &TableFeatures) -> Vec<u8> {
         out.extend_from_slice(body);
         out.pad8(start);
     }
-    out.length_at(0, 0);
-    out
+    out.length_at(first, first);
 }
 
-pub(crate) fn decode_table_features(reader: &mut Reader<'_>) -> Result<TableFeatures, OfError> {
-    let length = usize::from(reader.u16()?).checked_sub(2).ok_or(OfError::TableFeaturesBadLength)?;
-    let mut body = reader.part(length, OfError::TableFeaturesBadLength)?;
-    let table_id = body.u8()?;
-    body.skip(5)?;
+pub(crate) fn decode_table_features(
+    reader: &mut Reader<'_>,
+    version: Version,
+) -> Result<TableFeatures, OfError> {
+    let mut body = reader.sized(0, OfError::PropertyBadLen)?;
+    let (table_id, command, features) = (body.u8()?, body.u8()?, body.u32()?);
+    let newer = version >= Version::V1_5;
+    let (command, features) = if newer { (command, features) } else { (0, 0) };
     let name = body.name(32)?;
     let metadata = (body.u64()?, body.u64()?);
     let (config, max_entries) = (body.u32()?, body.u32()?);
     let mut properties = Vec::new();
     while body.left() != 0 {
-        let (number, length) = (body.u16()?, usize::from(body.u16()?));
-        let value = body.take(length.checked_sub(4).ok_or(OfError::TableFeaturesBadLength)?)?;
-        body.skip((8 - length % 8) % 8)?;
-        properties.push((number, value.to_vec()));
+        let (number, mut value) = property::next(&mut body)?;
+        properties.push((number, value.rest().to_vec()));
     }
-    Ok(TableFeatures { table_id, name, metadata, config, max_entries, properties })
+    Ok(TableFeatures { table_id, command, features, name, metadata, config, max_entries, properties })
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use heddle_openflow::message::{FlowRemoved, NO_BUFFER};
 use heddle_openflow::{Action, Command, FlowMod, Instruction, OfError, port};
@@ -139,7 +140,7 @@ pub fn flow_removed(flow: &Flow, why: Gone, now_ms: u64) -> FlowRemoved {
             Gone::Evicted => 5,
         },
         table_id: flow.table,
-        duration_ms: now_ms.saturating_sub(flow.created_ms),
+        duration: Duration::from_millis(now_ms.saturating_sub(flow.created_ms)),
         idle_timeout: flow.idle_timeout,
         hard_timeout: flow.hard_timeout,
         packets: flow.stats.packets.load(Ordering::Relaxed),

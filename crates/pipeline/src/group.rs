@@ -7,9 +7,10 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use heddle_flow::{Field, FlowKey};
-use heddle_openflow::group::{Bucket, GroupCommand, GroupDesc, GroupKind, GroupMod, GroupStats};
+use heddle_openflow::group::{Bucket, GroupCommand, GroupDesc, GroupKind, GroupMod, GroupStats, Selection};
 use heddle_openflow::{Action, Instruction, OfError, port};
 use heddle_wire::{ethertype, ipproto};
 
@@ -160,7 +161,7 @@ impl Bridge {
                 references: references(&snapshot, group.id),
                 packets,
                 bytes,
-                duration_ms: now_ms.saturating_sub(group.created_ms),
+                duration: Some(Duration::from_millis(now_ms.saturating_sub(group.created_ms))),
                 buckets: group.bucket_stats.iter().map(|stats| counted(stats)).collect(),
             }
         };
@@ -173,6 +174,7 @@ impl Bridge {
             group_id: group.id,
             kind: group.kind,
             buckets: group.buckets.clone(),
+            selection: Selection::default(),
         };
         self.snapshot().groups_in_order(GroupMod::ALL).iter().map(of).collect()
     }
@@ -241,6 +243,8 @@ pub(crate) fn apply(
 ) -> Result<Vec<FlowChange>, OfError> {
     match group.command {
         GroupCommand::Delete => delete(snapshot, changes, group.group_id),
+        // Buckets come and go with their group.
+        GroupCommand::InsertBucket | GroupCommand::RemoveBucket => Err(OfError::GroupModBadCommand),
         command => {
             put(snapshot, group, command, now_ms)?;
             changes.everything();
@@ -256,7 +260,7 @@ fn put(snapshot: &mut Snapshot, group: &GroupMod, command: GroupCommand, now_ms:
     let known = snapshot.groups.contains_key(&group.group_id);
     match command {
         GroupCommand::Add if known => return Err(OfError::GroupModExists),
-        GroupCommand::Add if snapshot.groups.size() >= MAX_GROUPS => {
+        GroupCommand::Add | GroupCommand::AddOrModify if !known && snapshot.groups.size() >= MAX_GROUPS => {
             return Err(OfError::GroupModOutOfGroups);
         }
         GroupCommand::Modify if !known => return Err(OfError::GroupModUnknownGroup),
@@ -268,6 +272,10 @@ fn put(snapshot: &mut Snapshot, group: &GroupMod, command: GroupCommand, now_ms:
 }
 
 fn check(snapshot: &Snapshot, group: &GroupMod) -> Result<(), OfError> {
+    // No method of selecting but the switch's own is there.
+    if group.selection != Selection::default() {
+        return Err(OfError::PropertyBadValue);
+    }
     if group.buckets.len() > MAX_BUCKETS {
         return Err(OfError::GroupModOutOfBuckets);
     }

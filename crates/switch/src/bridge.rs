@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use heddle_datapath::{Clock, Datapath};
 use heddle_flow::{FlowKey, Match, PacketKey};
@@ -485,8 +486,14 @@ impl ManagedBridge {
                         known(of.tx_dropped),
                         known(of.rx_errors),
                         known(of.tx_errors),
+                        u64::MAX,
+                        u64::MAX,
+                        u64::MAX,
+                        u64::MAX,
                     ],
-                    duration_ms: device.map_or(0, |device| now_ms.saturating_sub(device.added_ms)),
+                    duration: Some(Duration::from_millis(
+                        device.map_or(0, |device| now_ms.saturating_sub(device.added_ms)),
+                    )),
                 }
             })
             .collect();

@@ -11,9 +11,12 @@ mod ports;
 mod statistics;
 
 use heddle_flow::{Field, Match};
-use heddle_openflow::message::{Form, NO_BUFFER, Version, decode, role};
+use heddle_openflow::kind::{MORE, unsupported};
+use heddle_openflow::message::{self, Features, Form, NO_BUFFER, Version, decode, role};
 use heddle_openflow::modify::{MeterMod, TableMod};
 use heddle_openflow::multipart::Request;
+use heddle_openflow::role::{AsyncConfig, AsyncKind};
+use heddle_openflow::table::config;
 use heddle_openflow::{Body, Command, Fault, FlowMod, Framer, Message, OfError, port};
 use heddle_pipeline::PacketIn;
 use heddle_pipeline::flow_mod::TABLES;
@@ -31,13 +34,13 @@ const MISS_SEND_LEN: u16 = 128;
 const MAX_MESSAGES: usize = 256;
 const MAX_ANSWER: usize = 256 * 1024;
 /// Which messages come unasked, by reason: packet-in, port-status and flow-removed, each for master or equal and for slave.
-const ASYNC: [u32; 6] = [0x3, 0, 0x7, 0x7, 0xf, 0];
-/// Reasons that there are.
-const ASYNC_KNOWN: [u32; 6] = [0x7, 0x7, 0x7, 0x7, 0xf, 0xf];
+const ASYNC: [[u32; 2]; 6] = [[0x3, 0], [0x7, 0x7], [0xf, 0], [0, 0], [0, 0], [0, 0]];
 /// Statistics of flows, tables, ports, groups and queues.
 const CAPABILITIES: u32 = 0x4f;
 /// In OpenFlow 1.0, that ARP addresses are matched.
 const ARP_MATCH_IP: u32 = 0x80;
+/// Where the lower byte of a multipart message's flags lies.
+const MULTIPART_FLAGS: usize = 11;
 /// Reason of a packet-in: the TTL is spent.
 const INVALID_TTL: u8 = 2;
 
@@ -57,7 +60,7 @@ pub struct Connection {
     /// Whether we called the peer.
     controller: bool,
     miss_send_len: u16,
-    wants: [u32; 6],
+    wants: [[u32; 2]; 6],
     role: u32,
     bundles: bundles::Bundles,
 }
@@ -66,7 +69,10 @@ impl Connection {
     /// A connection that has sent its hello. `controller` says that the peer is one that we called, which gets packets and
     /// announcements unasked; a peer that called us gets them once it has asked for some bytes of a packet.
     pub fn new(controller: bool, bridge: &ManagedBridge) -> (Self, Vec<u8>) {
-        let hello = Message::new(1, Body::Hello(bridge.versions())).encode();
+        let versions = bridge.versions();
+        // A hello is in the highest version that is spoken (OpenFlow 1.3.5 section 6.3.1).
+        let form = Form::of(Version::agreed(versions, versions).unwrap_or_default());
+        let hello = Message { form, xid: 1, body: Body::Hello(versions) }.encode();
         let connection = Self {
             seat: Seat::new(&bridge.control),
             framer: Framer::default(),
@@ -93,7 +99,7 @@ impl Connection {
     /// A message of ours, in the version agreed on.
     pub fn write(&self, body: Body) -> Vec<u8> {
         let nicira = match body {
-            Body::PacketIn { .. } => self.nicira_packets,
+            Body::PacketIn(_) => self.nicira_packets,
             Body::FlowRemoved(_) => self.nicira_flows,
             _ => false,
         };
@@ -192,7 +198,7 @@ impl Connection {
             self.version = self.version.or_else(|| Version::agreed(bridge.versions(), versions));
             if self.version.is_none() {
                 return self
-                    .disagree(bytes, "OpenFlow 1.0 and 1.3 are spoken here, as far as the bridge allows");
+                    .disagree(bytes, "OpenFlow 1.0 to 1.5 are spoken here, as far as the bridge allows");
             }
             return Ok(());
         }
@@ -235,12 +241,12 @@ impl Connection {
             return None;
         }
         let (kind, reason) = match event {
-            Event::PacketIn(packet) => (0, packet.reason),
-            Event::PortStatus(reason, _) => (2, *reason),
-            Event::FlowRemoved(removed) => (4, removed.reason),
+            Event::PacketIn(packet) => (AsyncKind::PacketIn, packet.reason),
+            Event::PortStatus(reason, _) => (AsyncKind::PortStatus, *reason),
+            Event::FlowRemoved(removed) => (AsyncKind::FlowRemoved, removed.reason),
         };
         let slave = usize::from(self.is_slave(bridge));
-        if self.wants[kind + slave] >> reason & 1 == 0 {
+        if self.wants[kind as usize][slave] >> reason & 1 == 0 {
             return None;
         }
         let body = match event {
@@ -259,14 +265,15 @@ impl Connection {
         }
         // What no action asked for is cut to what the peer configured (section 7.3.2).
         let wanted = if packet.reason == INVALID_TTL { usize::from(self.miss_send_len) } else { usize::MAX };
-        Body::PacketIn {
+        Body::PacketIn(message::PacketIn {
             reason: packet.reason,
             table_id: packet.table,
             cookie: packet.cookie,
-            total_len: packet.total_len,
+            total_len: packet.total_len.into(),
             matching,
             data: packet.data[..packet.data.len().min(wanted)].to_vec(),
-        }
+            ..message::PacketIn::default()
+        })
     }
 
     /// Does what a message asks; the answer, where there is one.
@@ -281,20 +288,7 @@ impl Connection {
         }
         Ok(match message.body {
             Body::EchoRequest(data) => Some(Body::EchoReply(data)),
-            Body::FeaturesRequest => Some(Body::FeaturesReply {
-                datapath_id: bridge.datapath_id(),
-                buffers: 0,
-                tables: TABLES,
-                // The bit of groups is that of the spanning tree in OpenFlow 1.0, which has no groups.
-                capabilities: match message.form.version {
-                    Version::V1_0 => CAPABILITIES & !8 | ARP_MATCH_IP,
-                    Version::V1_3 => CAPABILITIES,
-                },
-                ports: match message.form.version {
-                    Version::V1_0 => statistics::port_descriptions(bridge),
-                    Version::V1_3 => Vec::new(),
-                },
-            }),
+            Body::FeaturesRequest => Some(Body::FeaturesReply(features(message.form.version, bridge))),
             Body::GetConfigRequest => {
                 let flags = match bridge.bridge.snapshot().fragments {
                     Fragments::Normal => 0,
@@ -312,18 +306,19 @@ impl Connection {
                 self.choose_table(&mut flow_mod, message.form.version)?;
                 flows::change(&flow_mod, bridge)?
             }
-            Body::PacketOut { buffer_id, in_port, actions, data } => {
-                if buffer_id != NO_BUFFER {
+            Body::PacketOut(packet) => {
+                let in_port = packet.in_port;
+                if packet.buffer_id != NO_BUFFER {
                     return Err(OfError::RequestBufferUnknown);
                 }
                 if in_port > port::MAX && !matches!(in_port, port::CONTROLLER | port::LOCAL | port::ANY) {
                     return Err(OfError::RequestBadPort);
                 }
-                bridge.packet_out(in_port, &actions, &data)?;
+                bridge.packet_out(in_port, &packet.actions, &packet.data)?;
                 None
             }
             Body::PortMod(port_mod) => ports::set(&port_mod, message.form.version, bridge)?,
-            Body::TableMod(table_mod) => check_table_mod(table_mod)?,
+            Body::TableMod(table_mod) => check_table_mod(table_mod, message.form.version)?,
             Body::GroupMod(group_mod) => {
                 let gone = bridge.bridge.group_mod(&group_mod, bridge.clock.now_ms())?;
                 announce(Gathered::One(gone), bridge);
@@ -332,10 +327,14 @@ impl Connection {
             Body::MeterMod(meter_mod) => check_meter_mod(&meter_mod)?,
             Body::QueueConfigRequest(number) => {
                 statistics::port_or(number, bridge, OfError::QueueBadPort)?;
-                Some(Body::QueueConfigReply(number))
+                Some(Body::QueueConfigReply(number, Vec::new()))
             }
             Body::MultipartRequest(request) => {
-                Some(Body::MultipartReply(statistics::answer(request, bridge)?))
+                // A request that is so long as to need several parts is not to be had.
+                if bytes.get(MULTIPART_FLAGS).is_some_and(|flags| u16::from(*flags) & MORE != 0) {
+                    return Err(OfError::RequestMultipartOverflow);
+                }
+                Some(Body::MultipartReply(statistics::answer(request, message.form, bridge)?))
             }
             Body::BarrierRequest => {
                 bridge.barrier();
@@ -343,16 +342,18 @@ impl Connection {
             }
             Body::RoleRequest(wanted, generation) => {
                 if wanted != role::NO_CHANGE {
-                    let generation = (message.form.version != Version::V1_0).then_some(generation);
+                    // Nicira's message, and so OpenFlow before 1.2, has none.
+                    let has_one = message.form.version >= Version::V1_2 && !message.form.nicira;
+                    let generation = has_one.then_some(generation);
                     bridge.control.claim(self.seat.id, wanted, generation)?;
                     self.role = wanted;
                 }
                 let role = bridge.control.role(self.seat.id, self.role);
                 Some(Body::RoleReply(role, bridge.control.generation()))
             }
-            Body::GetAsyncRequest => Some(Body::GetAsyncReply(self.wants)),
-            Body::SetAsync(masks) => {
-                self.wants = std::array::from_fn(|at| masks[at] & ASYNC_KNOWN[at]);
+            Body::GetAsyncRequest => Some(Body::GetAsyncReply(AsyncConfig::of(&self.wants))),
+            Body::SetAsync(config) => {
+                config.apply(&mut self.wants);
                 None
             }
             Body::FlowFormat(format @ (0 | 2)) => {
@@ -375,7 +376,7 @@ impl Connection {
                 None
             }
             Body::EchoReply(_) => None,
-            _ => return Err(OfError::RequestBadType),
+            body => return Err(unsupported(body.kind(), message.form)),
         })
     }
 }
@@ -396,12 +397,28 @@ impl Connection {
     }
 }
 
+/// What the switch says of itself.
+fn features(version: Version, bridge: &ManagedBridge) -> Features {
+    Features {
+        datapath_id: bridge.datapath_id(),
+        tables: TABLES,
+        // The bit of groups is that of the spanning tree in OpenFlow 1.0, which has no groups.
+        capabilities: match version {
+            Version::V1_0 => CAPABILITIES & !8 | ARP_MATCH_IP,
+            _ => CAPABILITIES,
+        },
+        actions: Features::ALL_ACTIONS,
+        ports: if version < Version::V1_3 { statistics::port_descriptions(bridge) } else { Vec::new() },
+        ..Features::default()
+    }
+}
+
 /// Whether a message changes the switch or sends packets, which a slave may not (section 6.3.6).
 fn changes(body: &Body) -> bool {
     matches!(
         body,
         Body::FlowMod(_)
-            | Body::PacketOut { .. }
+            | Body::PacketOut(_)
             | Body::GroupMod(_)
             | Body::PortMod(_)
             | Body::TableMod(_)
@@ -430,11 +447,16 @@ fn set_fragments(flags: u16, bridge: &ManagedBridge) -> Result<(), OfError> {
 }
 
 /// OpenFlow 1.3 has no configuration of tables left, but for two bits that mean nothing.
-fn check_table_mod(table_mod: TableMod) -> Result<Option<Body>, OfError> {
+fn check_table_mod(table_mod: TableMod, version: Version) -> Result<Option<Body>, OfError> {
     if table_mod.table_id >= TABLES && table_mod.table_id != FlowMod::ALL_TABLES {
         return Err(OfError::TableModBadTable);
     }
-    if table_mod.config & !3 != 0 { Err(OfError::TableModBadConfig) } else { Ok(None) }
+    // What becomes of packets that no flow takes is configured so before 1.3; nothing but the switch's own way is there.
+    let known = if version == Version::V1_3 { config::MISS_MASK } else { 0 };
+    if table_mod.config & !known != 0 || table_mod.eviction.is_some() || table_mod.vacancy.is_some() {
+        return Err(OfError::TableModBadConfig);
+    }
+    Ok(None)
 }
 
 /// There is room for no meter, so none can be added or changed, and all are gone already.

@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use heddle_openflow::group::{GroupCommand, GroupMod};
+use heddle_openflow::message::PacketOut;
 use heddle_openflow::modify::{MeterMod, PortMod, TableMod};
 use heddle_openflow::multipart::Request;
 use heddle_openflow::port::{self, config};
@@ -33,8 +34,8 @@ pub(super) fn show(context: &mut Context<'_>) -> Result<u8, Fatal> {
     let mut connection = context.open()?;
     let messages = connection.ask(Body::FeaturesRequest, false)?;
     context.print(&messages)?;
-    if connection.version != Version::V1_0 {
-        let messages = connection.ask(Body::MultipartRequest(Request::PortDesc), false)?;
+    if connection.version >= Version::V1_3 {
+        let messages = connection.ask(Body::MultipartRequest(Request::PortDesc(port::ANY)), false)?;
         context.print(&messages)?;
     }
     let messages = connection.ask(Body::GetConfigRequest, false)?;
@@ -84,7 +85,8 @@ pub(super) fn mod_table(context: &mut Context<'_>) -> Result<u8, Fatal> {
         }
     }
     let mut connection = context.open()?;
-    let error = connection.settle(vec![(Body::TableMod(TableMod { table_id: table, config: 0 }), false)])?;
+    let error = connection
+        .settle(vec![(Body::TableMod(TableMod { table_id: table, ..TableMod::default() }), false)])?;
     context.refuse(error)?;
     Ok(0)
 }
@@ -149,7 +151,7 @@ pub(super) fn dump_ports_desc(context: &mut Context<'_>) -> Result<u8, Fatal> {
     let mut connection = context.open()?;
     // A port is named for OpenFlow 1.5 alone; others list all.
     port_of(context, &mut connection)?;
-    let messages = connection.ask(Body::MultipartRequest(Request::PortDesc), false)?;
+    let messages = connection.ask(Body::MultipartRequest(Request::PortDesc(port::ANY)), false)?;
     context.print(&messages)?;
     Ok(0)
 }
@@ -195,12 +197,12 @@ pub(super) fn mod_port(context: &mut Context<'_>) -> Result<u8, Fatal> {
 fn find_port(connection: &mut Connection, word: &str) -> Result<Option<PortDesc>, Fatal> {
     let number = parse_port(word).ok();
     let question = match connection.version {
-        Version::V1_0 => Body::FeaturesRequest,
-        Version::V1_3 => Body::MultipartRequest(Request::PortDesc),
+        version if version < Version::V1_3 => Body::FeaturesRequest,
+        _ => Body::MultipartRequest(Request::PortDesc(port::ANY)),
     };
     for bytes in connection.ask(question, false)? {
         let list = match heddle_openflow::decode(&bytes).map(|message| message.body) {
-            Ok(Body::FeaturesReply { ports, .. }) => ports,
+            Ok(Body::FeaturesReply(features)) => features.ports,
             Ok(Body::MultipartReply(heddle_openflow::multipart::Reply::PortDesc(ports))) => ports,
             _ => continue,
         };
@@ -266,12 +268,12 @@ pub(super) fn parse_packet_out(text: &str) -> Result<Body, Fatal> {
     }
     let Some(data) = data else { return fail("must specify packet") };
     let actions = parse_actions(actions.trim()).map_err(|error| Fatal::new(error.to_string()))?;
-    Ok(Body::PacketOut {
-        buffer_id: heddle_openflow::message::NO_BUFFER,
+    Ok(Body::PacketOut(PacketOut {
         in_port: in_port.unwrap_or(port::CONTROLLER),
         actions,
         data,
-    })
+        ..PacketOut::default()
+    }))
 }
 
 pub(super) fn packet_out(context: &mut Context<'_>) -> Result<u8, Fatal> {
@@ -450,7 +452,7 @@ fn group_of(context: &Context<'_>) -> Result<u32, Fatal> {
 pub(super) fn dump_groups(context: &mut Context<'_>) -> Result<u8, Fatal> {
     groups_need_1_3(context)?;
     group_of(context)?;
-    print_reply(context, Request::GroupDesc)
+    print_reply(context, Request::GroupDesc(GroupMod::ALL))
 }
 
 pub(super) fn dump_group_stats(context: &mut Context<'_>) -> Result<u8, Fatal> {

@@ -1,5 +1,7 @@
 //! Flows in text: what operators write, and what is printed of flows in each version.
 
+use std::time::Duration;
+
 use heddle_flow::layout::VLAN_PRESENT;
 use heddle_flow::{Field, Match};
 use heddle_openflow::multipart::FlowFilter;
@@ -273,17 +275,20 @@ pub fn flags(set: u16) -> String {
 }
 
 /// A time in seconds, with as many digits as it needs.
-pub fn duration(ms: u64) -> String {
-    let fraction = format!(".{:03}", ms % 1000);
-    format!("{}{}", ms / 1000, fraction.trim_end_matches('0').trim_end_matches('.'))
+pub fn duration(duration: Duration) -> String {
+    let (seconds, nanos) = (duration.as_secs(), duration.subsec_nanos());
+    // Milliseconds have three digits, so that times that are written one after another are easy to compare.
+    match (nanos, nanos % 1_000_000) {
+        (0, _) => seconds.to_string(),
+        (_, 0) => format!("{seconds}.{:03}", nanos / 1_000_000),
+        _ => format!("{seconds}.{nanos:09}").trim_end_matches('0').to_owned(),
+    }
 }
 
 /// A flow that was dumped, with what of it is printed.
 pub struct Shown<'a> {
     /// The flow.
     pub flow: &'a heddle_openflow::multipart::FlowStats,
-    /// Seconds since its last packet and its last change, where the message says so.
-    pub ages: Option<(u16, u16)>,
     /// The version that it came in.
     pub version: Version,
     /// Whether counters are printed.
@@ -300,7 +305,7 @@ pub fn print(shown: &Shown<'_>) -> String {
         out += &format!("cookie={:#x}, ", flow.cookie);
     }
     if shown.stats {
-        out += &format!("duration={}s, ", duration(flow.duration_ms));
+        out += &format!("duration={}s, ", duration(flow.duration));
     }
     if shown.stats || flow.table_id != 0 {
         out += &format!("table={}, ", flow.table_id);
@@ -313,14 +318,13 @@ pub fn print(shown: &Shown<'_>) -> String {
             out += &format!("{name}={value}, ");
         }
     }
-    if let Some((idle, hard)) = shown.ages.filter(|_| shown.stats) {
-        // Each is one more than the seconds, so that zero can say nothing.
-        if let Some(idle) = idle.checked_sub(1) {
+    if shown.stats {
+        if let Some(idle) = flow.idle_age {
             out += &format!("idle_age={idle}, ");
         }
         // A flow that was never changed is as old as it was made.
-        if let Some(hard) = hard.checked_sub(1)
-            && u64::from(hard) != flow.duration_ms / 1000
+        if let Some(hard) = flow.hard_age
+            && u64::from(hard) != flow.duration.as_secs()
             && hard != u16::MAX - 1
         {
             out += &format!("hard_age={hard}, ");

@@ -93,7 +93,7 @@ pub(super) fn dump(context: &mut Context<'_>) -> Result<u8, Fatal> {
     }
     let stats = context.settings.stats;
     for flow in &found {
-        let shown = Shown { flow, ages: None, version: connection.version, stats, names: names.as_ref() };
+        let shown = Shown { flow, version: connection.version, stats, names: names.as_ref() };
         writeln!(context.out, "{}", flow_text::print(&shown))?;
     }
     Ok(0)
@@ -365,10 +365,10 @@ fn show_parsed(context: &mut Context<'_>, flows: &[FlowMod]) -> Result<u8, Fatal
     }
     let newer = flows.iter().any(|flow| flow_text::newer_formats(flow).is_some() || flow.table_id != 0);
     let (usable, chosen, name) = match (version, newer) {
-        (Version::V1_3, false) => ("any", "OXM-OpenFlow13", "OFPT_FLOW_MOD (OF1.3)"),
-        (Version::V1_3, true) => ("OXM,OpenFlow11", "OXM-OpenFlow13", "OFPT_FLOW_MOD (OF1.3)"),
         (Version::V1_0, false) => ("any", "OpenFlow10-table_id", "OFPT_FLOW_MOD"),
         (Version::V1_0, true) => ("OXM,NXM+table_id", "NXM+table_id", "NXT_FLOW_MOD"),
+        (_, false) => ("any", "OXM-OpenFlow13", "OFPT_FLOW_MOD (OF1.3)"),
+        (_, true) => ("OXM,OpenFlow11", "OXM-OpenFlow13", "OFPT_FLOW_MOD (OF1.3)"),
     };
     writeln!(context.out, "usable protocols: {usable}\nchosen protocol: {chosen}")?;
     for (index, flow) in flows.iter().enumerate() {

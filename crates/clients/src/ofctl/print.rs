@@ -1,12 +1,14 @@
 //! Messages in text, as `ovs-ofctl` prints them.
 
-use heddle_openflow::multipart::Reply;
+use heddle_openflow::message::{Features, PacketIn, PacketOut};
+use heddle_openflow::meter::MeterFeatures;
+use heddle_openflow::multipart::{Aggregate, Reply};
 use heddle_openflow::text::{print_group_desc, print_group_stats, print_match};
 use heddle_openflow::{Body, Command, FlowMod, OfError, Version};
 
 use super::flow_text::{self, Shown, duration, flags, instructions, matching};
 use super::tables;
-use super::views::{self, View};
+use super::{frame, views};
 
 /// Names of capabilities in a features reply, from the lowest bit; the first for OpenFlow 1.0.
 const CAPABILITIES: [[&str; 9]; 2] = [
@@ -57,32 +59,23 @@ pub fn message(bytes: &[u8], verbosity: u32) -> String {
     let decoded = match heddle_openflow::decode(bytes) {
         Ok(message) => message,
         Err(fault) => {
-            let version = bytes.first().copied().and_then(Version::of_byte);
-            // Some messages hold what the codec has no value for.
-            if let Some(text) = version.and_then(|version| views::statistics(bytes, version)) {
-                return format!(
-                    "{} (xid={:#x}):{text}",
-                    text_of_version("OFPST_QUEUE reply", version.unwrap_or_default()),
-                    fault.xid
-                );
-            }
             return format!("***decode error: {}***\n{}", fault.error.name(), hex_dump(bytes));
         }
     };
     let version = decoded.form.version;
-    let (name, text) = body(bytes, &decoded.body, version, decoded.form.nicira, verbosity);
+    let (name, text) = body(&decoded.body, version, decoded.form.nicira, verbosity);
     format!("{} (xid={:#x}):{text}", text_of_version(&name, version), decoded.xid)
 }
 
 fn text_of_version(name: &str, version: Version) -> String {
     match version {
         Version::V1_0 => name.to_owned(),
-        Version::V1_3 => format!("{name} (OF1.3)"),
+        version => format!("{name} (OF{})", version.number()),
     }
 }
 
 /// The message's name, and what follows its header.
-fn body(bytes: &[u8], body: &Body, version: Version, nicira: bool, verbosity: u32) -> (String, String) {
+fn body(body: &Body, version: Version, nicira: bool, verbosity: u32) -> (String, String) {
     let own = |name: &str| format!("{}_{name}", if nicira { "NXT" } else { "OFPT" });
     match body {
         Body::Hello(versions) => {
@@ -96,7 +89,8 @@ fn body(bytes: &[u8], body: &Body, version: Version, nicira: bool, verbosity: u3
         }
         Body::EchoReply(data) => ("OFPT_ECHO_REPLY".into(), format!(" {} bytes of payload\n", data.len())),
         Body::FeaturesRequest => ("OFPT_FEATURES_REQUEST".into(), "\n".into()),
-        Body::FeaturesReply { datapath_id, buffers, tables, capabilities, .. } => {
+        Body::FeaturesReply(features) => {
+            let Features { datapath_id, buffers, tables, capabilities, .. } = features;
             let row = &CAPABILITIES[usize::from(version != Version::V1_0)];
             let words: Vec<&str> =
                 (0..9).filter(|bit| capabilities >> bit & 1 != 0).map(|bit| row[bit]).collect();
@@ -105,7 +99,7 @@ fn body(bytes: &[u8], body: &Body, version: Version, nicira: bool, verbosity: u3
                 words.join(" ")
             );
             if version == Version::V1_0 {
-                let mask = View(bytes).u32(28);
+                let mask = features.actions;
                 // Queueing is told beside output.
                 let order = (0..12).map(|index| {
                     if index == 0 {
@@ -119,14 +113,16 @@ fn body(bytes: &[u8], body: &Body, version: Version, nicira: bool, verbosity: u3
                 let words: Vec<&str> =
                     order.filter(|bit| mask >> bit & 1 != 0).map(|bit| ACTIONS[bit]).collect();
                 text += &format!("actions: {}\n", words.join(" "));
-                text += &views::ports(&bytes[32.min(bytes.len())..], version);
+            }
+            if version < Version::V1_3 {
+                text += &views::ports(&features.ports, version);
             }
             ("OFPT_FEATURES_REPLY".into(), text)
         }
         Body::GetConfigRequest => ("OFPT_GET_CONFIG_REQUEST".into(), "\n".into()),
         Body::GetConfigReply(flags, length) => ("OFPT_GET_CONFIG_REPLY".into(), config(*flags, *length)),
         Body::SetConfig(flags, length) => ("OFPT_SET_CONFIG".into(), config(*flags, *length)),
-        Body::PacketIn { .. } => (own("PACKET_IN"), packet_in(body, verbosity)),
+        Body::PacketIn(packet) => (own("PACKET_IN"), packet_in(packet, verbosity)),
         Body::FlowRemoved(flow) => {
             let reason = ["idle", "hard", "delete", "group_delete"]
                 .get(usize::from(flow.reason))
@@ -143,21 +139,19 @@ fn body(bytes: &[u8], body: &Body, version: Version, nicira: bool, verbosity: u3
                 own("FLOW_REMOVED"),
                 format!(
                     " {text} reason={reason}{table}{cookie} duration{}s idle{} pkts{} bytes{}\n",
-                    duration(flow.duration_ms),
+                    duration(flow.duration),
                     flow.idle_timeout,
                     flow.packets,
                     flow.bytes
                 ),
             )
         }
-        Body::PortStatus(reason, _) => {
+        Body::PortStatus(reason, port) => {
             let word = ["ADD", "DEL", "MOD"].get(usize::from(*reason)).copied().unwrap_or("UNKNOWN");
-            (
-                "OFPT_PORT_STATUS".into(),
-                format!(" {word}:{}", views::ports(bytes.get(16..).unwrap_or_default(), version)),
-            )
+            ("OFPT_PORT_STATUS".into(), format!(" {word}:{}", views::port(port, version)))
         }
-        Body::PacketOut { buffer_id, in_port, actions, data } => {
+        Body::PacketOut(packet) => {
+            let PacketOut { buffer_id, in_port, actions, data, .. } = packet;
             let words: Vec<String> = actions.iter().map(|one| flow_text::action(one, version)).collect();
             let port =
                 heddle_openflow::port::name(*in_port).map_or_else(|| in_port.to_string(), str::to_owned);
@@ -190,9 +184,9 @@ fn body(bytes: &[u8], body: &Body, version: Version, nicira: bool, verbosity: u3
             "NXT_SET_PACKET_IN_FORMAT".into(),
             format!(" format={}\n", if *format == 1 { "nxt_packet_in" } else { "openflow10" }),
         ),
-        Body::MultipartReply(reply) => statistics(bytes, reply, version, nicira),
-        Body::QueueConfigReply(_) => {
-            ("OFPT_QUEUE_GET_CONFIG_REPLY".into(), views::queue_config(bytes, version))
+        Body::MultipartReply(reply) => statistics(reply, version, nicira),
+        Body::QueueConfigReply(port, queues) => {
+            ("OFPT_QUEUE_GET_CONFIG_REPLY".into(), views::queues(*port, queues))
         }
         other => (own("MESSAGE"), format!(" {other:?}\n")),
     }
@@ -259,10 +253,8 @@ pub fn flow_mod(flow: &FlowMod, version: Version) -> String {
     format!("{out} {}actions={}", flags(flow.flags), instructions(&flow.instructions, version))
 }
 
-fn packet_in(body: &Body, verbosity: u32) -> String {
-    let Body::PacketIn { reason, table_id, cookie, total_len, matching, data } = body else {
-        return String::new();
-    };
+fn packet_in(packet: &PacketIn, verbosity: u32) -> String {
+    let PacketIn { reason, table_id, cookie, total_len, matching, data, .. } = packet;
     let mut out = String::new();
     if *table_id != 0 && *table_id != 255 {
         out += &format!(" table_id={table_id}");
@@ -279,14 +271,14 @@ fn packet_in(body: &Body, verbosity: u32) -> String {
         print_match(matching),
         data.len()
     );
-    out += &views::frame(data);
+    out += &frame::frame(data);
     if verbosity > 0 {
         out += &hex_dump(data);
     }
     out
 }
 
-fn statistics(bytes: &[u8], reply: &Reply, version: Version, nicira: bool) -> (String, String) {
+fn statistics(reply: &Reply, version: Version, nicira: bool) -> (String, String) {
     let kind = if nicira { "NXST" } else { "OFPST" };
     let named = |name: &str| format!("{kind}_{name} reply");
     match reply {
@@ -297,21 +289,18 @@ fn statistics(bytes: &[u8], reply: &Reply, version: Version, nicira: bool) -> (S
         }
         Reply::Flow(flows) => {
             let mut text = String::from("\n");
-            let ages = views::flow_ages(bytes, version, nicira);
-            for (index, flow) in flows.iter().enumerate() {
-                let shown = Shown { flow, ages: ages.get(index).copied(), version, stats: true, names: None };
+            for flow in flows {
+                let shown = Shown { flow, version, stats: true, names: None };
                 text += &format!("{}\n", flow_text::print(&shown));
             }
             (named("FLOW"), text)
         }
-        Reply::Aggregate(packets, bytes, flows) => {
+        Reply::Aggregate(Aggregate { packets, bytes, flows }) => {
             (named("AGGREGATE"), format!(" packet_count={packets} byte_count={bytes} flow_count={flows}\n"))
         }
-        Reply::Table(list) => (named("TABLE"), tables::print(bytes, list, version)),
-        Reply::PortStats(_) => (named("PORT"), views::port_statistics(bytes, version)),
-        Reply::PortDesc(_) => {
-            (named("PORT_DESC"), format!("\n{}", views::ports(views::items(bytes, version), version)))
-        }
+        Reply::Table(list) => (named("TABLE"), tables::print(list)),
+        Reply::PortStats(list) => (named("PORT"), views::port_statistics(list)),
+        Reply::PortDesc(list) => (named("PORT_DESC"), format!("\n{}", views::ports(list, version))),
         Reply::GroupDesc(groups) => {
             let lines = groups.iter().map(|group| format!(" {}\n", print_group_desc(group)));
             (named("GROUP_DESC"), format!("\n{}", lines.collect::<String>()))
@@ -321,11 +310,12 @@ fn statistics(bytes: &[u8], reply: &Reply, version: Version, nicira: bool) -> (S
             (named("GROUP"), format!("\n{}", lines.collect::<String>()))
         }
         Reply::GroupFeatures(words) => (named("GROUP_FEATURES"), group_features(words)),
-        Reply::MeterFeatures(words, colors) => (named("METER_FEATURES"), meter_features(words, *colors)),
-        Reply::Nothing(5) => (named("QUEUE"), " 0 queues\n".into()),
-        Reply::Nothing(9) => (named("METER"), "\n".into()),
-        Reply::Nothing(_) => (named("METER_CONFIG"), "\n".into()),
+        Reply::MeterFeatures(features) => (named("METER_FEATURES"), meter_features(features)),
+        Reply::QueueStats(list) => (named("QUEUE"), views::queue_statistics(list)),
+        Reply::MeterStats(list) if list.is_empty() => (named("METER"), "\n".into()),
+        Reply::MeterConfig(list) if list.is_empty() => (named("METER_CONFIG"), "\n".into()),
         Reply::TableFeatures(_) => (named("TABLE_FEATURES"), "\n".into()),
+        other => (named("MESSAGE"), format!(" {other:?}\n")),
     }
 }
 
@@ -359,15 +349,17 @@ fn group_features(words: &[u32; 10]) -> String {
     out
 }
 
-fn meter_features(words: &[u32; 3], [bands, colors]: [u8; 2]) -> String {
+fn meter_features(features: &MeterFeatures) -> String {
     let list = |mask: u32, names: &[(u32, &str)]| {
         names.iter().filter(|(bit, _)| mask & bit != 0).map(|row| row.1).collect::<Vec<_>>().join(" ")
     };
     format!(
-        "\nmax_meter:{} max_bands:{bands} max_color:{colors}\nband_types: {}\ncapabilities: {}\n",
-        words[0],
-        list(words[1], &[(2, "drop"), (4, "dscp_remark")]),
-        list(words[2], &[(1, "kbps"), (2, "pktps"), (4, "burst"), (8, "stats")])
+        "\nmax_meter:{} max_bands:{} max_color:{}\nband_types: {}\ncapabilities: {}\n",
+        features.max_meters,
+        features.max_bands,
+        features.max_color,
+        list(features.band_types, &[(2, "drop"), (4, "dscp_remark")]),
+        list(features.capabilities, &[(1, "kbps"), (2, "pktps"), (4, "burst"), (8, "stats")])
     )
 }
 

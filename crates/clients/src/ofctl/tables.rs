@@ -1,31 +1,27 @@
 //! Tables of a switch.
 
-use heddle_openflow::Version;
 use heddle_openflow::multipart::TableStats;
 
-use super::views::{View, items};
+/// Bits of the fields that OpenFlow 1.0 may leave out.
+const ALL_FIELDS: u64 = 0x3f_ffff;
 
-/// What each table prints below its name.
-fn describe(bytes: &[u8], index: usize, table: &TableStats, version: Version) -> (String, String) {
+/// What a table prints below its name.
+fn describe(table: &TableStats) -> (String, String) {
     let counts =
         format!("    active={}, lookup={}, matched={}\n", table.active, table.lookups, table.matched);
-    if version != Version::V1_0 {
-        return (counts, String::new());
-    }
-    let item = View(items(bytes, version).get(index * 64..).unwrap_or_default());
-    let mut features = format!("    max_entries={}\n", item.u32(40));
+    let Some(can) = &table.abilities else { return (counts, String::new()) };
+    let mut features = format!("    max_entries={}\n", can.max_entries);
     // Fields that may be left out; all are, in the switches that there are.
-    if item.u32(36) & 0x3f_ffff == 0x3f_ffff {
+    if can.wildcards & ALL_FIELDS == ALL_FIELDS {
         features += "    matching:\n      exact match or wildcard: in_port eth_{src,dst,type} vlan_{vid,pcp} ip_{src,dst} nw_{proto,tos} tcp_{src,dst}\n";
     }
     (counts, features)
 }
 
 /// Tables that say the same as the one before are told in one line.
-pub fn print(bytes: &[u8], tables: &[TableStats], version: Version) -> String {
+pub fn print(tables: &[TableStats]) -> String {
     let mut out = String::from("\n");
-    let described: Vec<(String, String)> =
-        tables.iter().enumerate().map(|(index, table)| describe(bytes, index, table, version)).collect();
+    let described: Vec<(String, String)> = tables.iter().map(describe).collect();
     let mut index = 0;
     while index < tables.len() {
         let (counts, features) = &described[index];

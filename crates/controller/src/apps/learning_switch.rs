@@ -8,7 +8,7 @@
 use std::collections::HashMap;
 
 use heddle_flow::{Field, Match};
-use heddle_openflow::message::{Command, NO_BUFFER};
+use heddle_openflow::message::{Command, PacketOut};
 use heddle_openflow::{Action, Body, FlowMod, Instruction, port};
 
 use super::mac_table::MacTable;
@@ -50,7 +50,7 @@ impl LearningSwitch {
         &mut self,
         dpid: u64,
         in_port: u32,
-        total_len: u16,
+        total_len: u32,
         data: &[u8],
         now_ms: u64,
     ) -> Vec<Outgoing> {
@@ -71,10 +71,10 @@ impl LearningSwitch {
             out.push(Outgoing::to(dpid, self.flow(in_port, &frame, to)));
         }
         // A frame that was cut short cannot be sent on.
-        if usize::from(total_len) <= data.len() {
+        if total_len as usize <= data.len() {
             let actions = vec![output(to.unwrap_or(port::FLOOD))];
-            let data = data.to_vec();
-            out.push(Outgoing::to(dpid, Body::PacketOut { buffer_id: NO_BUFFER, in_port, actions, data }));
+            let packet = PacketOut { in_port, actions, data: data.to_vec(), ..PacketOut::default() };
+            out.push(Outgoing::to(dpid, Body::PacketOut(packet)));
         }
         out
     }
@@ -108,8 +108,9 @@ impl App for LearningSwitch {
     fn received(&mut self, switch: &Switch, body: &Body, now_ms: u64) -> Vec<Outgoing> {
         let dpid = switch.datapath_id;
         match body {
-            Body::PacketIn { matching, total_len, data, .. } => {
-                self.packet_in(dpid, matching.key().in_port(), *total_len, data, now_ms)
+            Body::PacketIn(packet) => {
+                let in_port = packet.matching.key().in_port();
+                self.packet_in(dpid, in_port, packet.total_len, &packet.data, now_ms)
             }
             Body::PortStatus(reason, desc) if *reason == PORT_DELETED || desc.state & LINK_DOWN != 0 => {
                 if let Some(table) = self.tables.get_mut(&dpid) {

@@ -1,7 +1,7 @@
 //! The controller against scripted switches: messages in, messages out.
 
 use heddle_flow::{Field, Match};
-use heddle_openflow::message::{Command, NO_BUFFER, decode};
+use heddle_openflow::message::{Command, Features, PacketIn, PacketOut, decode};
 use heddle_openflow::{Action, Body, FlowMod, Framer, Instruction, Message, OfError, PortDesc, port};
 
 use super::*;
@@ -34,7 +34,7 @@ fn said(output: &Output, id: ConnectionId) -> Vec<Body> {
 }
 
 fn features(datapath_id: u64) -> Body {
-    Body::FeaturesReply { datapath_id, buffers: 0, tables: 254, capabilities: 7, ports: Vec::new() }
+    Body::FeaturesReply(Features { datapath_id, tables: 254, capabilities: 7, ..Features::default() })
 }
 
 /// A switch that has finished its handshake.
@@ -59,12 +59,18 @@ fn frame(dst: [u8; 6], src: [u8; 6], vid: Option<u16>) -> Vec<u8> {
 fn packet_in(in_port: u32, data: Vec<u8>) -> Body {
     let mut matching = Match::default();
     matching.set(Field::InPort, u128::from(in_port));
-    Body::PacketIn { reason: 0, table_id: 0, cookie: 0, total_len: data.len() as u16, matching, data }
+    Body::PacketIn(PacketIn {
+        cookie: 0,
+        total_len: data.len() as u32,
+        matching,
+        data,
+        ..PacketIn::default()
+    })
 }
 
 fn packet_out(in_port: u32, to: u32, data: Vec<u8>) -> Body {
     let actions = vec![Action::Output { port: to, max_len: 0 }];
-    Body::PacketOut { buffer_id: NO_BUFFER, in_port, actions, data }
+    Body::PacketOut(PacketOut { in_port, actions, data, ..PacketOut::default() })
 }
 
 #[test]
@@ -222,7 +228,7 @@ fn a_move_and_a_lost_port_delete_flows() {
     controller.receive(id, &bytes(packet_in(1, frame(ALL, A, None))), 0);
     let output = controller.receive(id, &bytes(packet_in(3, frame(ALL, A, None))), 0);
     let moved = said(&output, id);
-    let [Body::FlowMod(delete), Body::PacketOut { .. }] = &moved[..] else { panic!("{moved:?}") };
+    let [Body::FlowMod(delete), Body::PacketOut(_)] = &moved[..] else { panic!("{moved:?}") };
     assert_eq!((delete.command, delete.matching.get(Field::EthDst).0), (Command::Delete, 0x0200_0000_000a));
 
     let down = PortDesc { number: 3, name: "s1-eth3".into(), state: 1, ..PortDesc::default() };

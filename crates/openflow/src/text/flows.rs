@@ -1,6 +1,7 @@
 //! Flows, their instructions, and flows with their counters.
 
 use std::fmt::Write;
+use std::time::Duration;
 
 use heddle_flow::{Field, Match};
 
@@ -32,9 +33,9 @@ pub fn print_flow(flow: &FlowMod) -> String {
 }
 
 /// Seconds, with a fraction where there is one.
-pub(super) fn print_duration(milliseconds: u64) -> String {
-    let fraction = format!(".{:03}", milliseconds % 1000);
-    format!("{}{}", milliseconds / 1000, fraction.trim_end_matches('0').trim_end_matches('.'))
+pub(super) fn print_duration(duration: Duration) -> String {
+    let fraction = format!(".{:09}", duration.subsec_nanos());
+    format!("{}{}", duration.as_secs(), fraction.trim_end_matches('0').trim_end_matches('.'))
 }
 
 /// Writes a flow with its counters, as `ovs-ofctl dump-flows` does.
@@ -42,7 +43,7 @@ pub fn print_stats(flow: &FlowStats) -> String {
     let mut out = format!(
         " cookie={:#x}, duration={}s, table={}, n_packets={}, n_bytes={}, ",
         flow.cookie,
-        print_duration(flow.duration_ms),
+        print_duration(flow.duration),
         flow.table_id,
         flow.packets,
         flow.bytes

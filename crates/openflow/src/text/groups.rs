@@ -53,16 +53,12 @@ pub fn parse_group(text: &str, command: GroupCommand) -> Result<GroupMod, TextEr
     };
     let parts = buckets.split("bucket=").map(|part| part.trim_matches(|c| c == ',' || c == ' '));
     let buckets = parts.filter(|part| !part.is_empty()).map(|part| parse_bucket(part, kind));
-    Ok(GroupMod { command, kind, group_id, buckets: buckets.collect::<Result<_, _>>()? })
+    let buckets = buckets.collect::<Result<_, _>>()?;
+    Ok(GroupMod { command, kind, group_id, buckets, ..GroupMod::default() })
 }
 
 fn parse_bucket(text: &str, kind: GroupKind) -> Result<Bucket, TextError> {
-    let mut bucket = Bucket {
-        weight: u16::from(kind == GroupKind::Select),
-        watch_port: port::ANY,
-        watch_group: GroupMod::ANY,
-        actions: Vec::new(),
-    };
+    let mut bucket = Bucket { weight: u16::from(kind == GroupKind::Select), ..Bucket::default() };
     let mut actions = Vec::new();
     let (head, tail) = match text.find("actions=").or_else(|| text.find("action=")) {
         Some(at) => (&text[..at], text[at..].split_once('=').map_or("", |(_, actions)| actions)),
@@ -73,8 +69,7 @@ fn parse_bucket(text: &str, kind: GroupKind) -> Result<Bucket, TextError> {
             Some(("weight", value)) => bucket.weight = number_in(value)?,
             Some(("watch_port", value)) => bucket.watch_port = parse_port(value)?,
             Some(("watch_group", value)) => bucket.watch_group = number_in(value)?,
-            // Later versions number buckets; the number says nothing here.
-            Some(("bucket_id", _)) => {}
+            Some(("bucket_id", value)) => bucket.bucket_id = number_in(value)?,
             _ => actions.push(word),
         }
     }
@@ -119,13 +114,14 @@ pub fn print_group_desc(group: &GroupDesc) -> String {
 /// Writes counters, as `dump-group-stats` does.
 #[must_use]
 pub fn print_group_stats(group: &GroupStats) -> String {
-    let mut out = format!(
-        "group_id={},duration={}s,ref_count={},packet_count={},byte_count={}",
-        group.group_id,
-        print_duration(group.duration_ms),
-        group.references,
-        group.packets,
-        group.bytes
+    let mut out = format!("group_id={},", group.group_id);
+    if let Some(duration) = group.duration {
+        let _ = write!(out, "duration={}s,", print_duration(duration));
+    }
+    let _ = write!(
+        out,
+        "ref_count={},packet_count={},byte_count={}",
+        group.references, group.packets, group.bytes
     );
     for (index, (packets, bytes)) in group.buckets.iter().enumerate() {
         let _ = write!(out, ",bucket{index}:packet_count={packets},byte_count={bytes}");

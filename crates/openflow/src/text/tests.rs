@@ -1,5 +1,7 @@
 //! Flows that are read and written, and text that is none.
 
+use std::time::Duration;
+
 use heddle_flow::Match;
 
 use super::{parse_flow, print_flow, print_stats};
@@ -43,7 +45,7 @@ fn writes_flows_as_ovs_ofctl_does() {
     let flow = flow.unwrap();
     let mut stats = FlowStats {
         table_id: 1,
-        duration_ms: 1_230,
+        duration: Duration::from_millis(1_230),
         priority: flow.priority,
         idle_timeout: flow.idle_timeout,
         hard_timeout: 0,
@@ -53,13 +55,15 @@ fn writes_flows_as_ovs_ofctl_does() {
         bytes: 180,
         matching: flow.matching,
         instructions: flow.instructions,
+        ..FlowStats::default()
     };
     assert_eq!(
         print_stats(&stats),
         " cookie=0x0, duration=1.23s, table=1, n_packets=3, n_bytes=180, idle_timeout=10, send_flow_rem \
          priority=5,tcp,dl_dst=02:00:00:00:00:01,nw_tos=184,tp_dst=80 actions=output:2"
     );
-    (stats.priority, stats.flags, stats.idle_timeout, stats.duration_ms) = (0x8000, 0, 0, 2_000);
+    (stats.priority, stats.flags, stats.idle_timeout, stats.duration) =
+        (0x8000, 0, 0, Duration::from_secs(2));
     (stats.matching, stats.instructions) = (Match::default(), Vec::new());
     let any = " cookie=0x0, duration=2s, table=1, n_packets=3, n_bytes=180, actions=drop";
     assert_eq!(print_stats(&stats), any);

@@ -121,7 +121,7 @@ fn has_own_form(action: &Action, matching: Option<&Match>) -> bool {
 }
 
 /// Writes actions. `matching` says which packets they are for, where it is known.
-pub(super) fn encode_actions(out: &mut Vec<u8>, mut actions: &[Action], matching: Option<&Match>) {
+pub(crate) fn encode_actions(out: &mut Vec<u8>, mut actions: &[Action], matching: Option<&Match>) {
     while let Some((action, rest)) = actions.split_first() {
         actions = rest;
         if let Some((kind, value)) = sets_port(action, rest, matching) {

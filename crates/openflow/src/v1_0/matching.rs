@@ -40,7 +40,7 @@ const TRANSPORT: [(u8, Field, Field); 4] = [
 ///
 /// # Errors
 /// If the bytes run out.
-pub(super) fn decode(reader: &mut Reader<'_>) -> Result<Match, OfError> {
+pub(crate) fn decode(reader: &mut Reader<'_>) -> Result<Match, OfError> {
     let (wildcards, in_port) = (reader.u32()?, reader.u16()?);
     let (eth_src, eth_dst) = (reader.mac()?, reader.mac()?);
     let (vlan, pcp) = (reader.u16()?, reader.u8()?);
@@ -114,7 +114,7 @@ fn decode_vlan(matching: &mut Match, vlan: Option<u16>, pcp: Option<u8>) {
 }
 
 /// Writes a match, as far as the version can say it; what it cannot is left out.
-pub(super) fn encode(out: &mut Vec<u8>, matching: &Match) {
+pub(crate) fn encode(out: &mut Vec<u8>, matching: &Match) {
     let mut wildcards = 0;
     let mut wide = |field: Field, bit: u32| {
         let (value, mask) = matching.get(field);

@@ -159,7 +159,7 @@ impl Bundles {
         }
         if !matches!(
             message.body,
-            Body::FlowMod(_) | Body::GroupMod(_) | Body::PortMod(_) | Body::PacketOut { .. }
+            Body::FlowMod(_) | Body::GroupMod(_) | Body::PortMod(_) | Body::PacketOut(_)
         ) {
             return Err(OfError::BundleMsgUnsup);
         }
@@ -193,7 +193,7 @@ fn edit(bytes: &[u8], bridge: &ManagedBridge) -> Result<Edit, OfError> {
         Body::GroupMod(group_mod) => Ok(Edit::Group(group_mod)),
         Body::PortMod(port_mod) => ports::wanted(&port_mod, message.form.version, bridge)
             .map(|config| Edit::Port(port_mod.number, config)),
-        Body::PacketOut { actions, .. } => Ok(Edit::Check(actions)),
+        Body::PacketOut(packet) => Ok(Edit::Check(packet.actions)),
         _ => Err(OfError::BundleMsgUnsup),
     }
 }
@@ -222,11 +222,11 @@ impl Bundle {
             let all = messages.iter().map(|bytes| edit(bytes, bridge));
             let changed = bridge.bridge.commit(all, now_ms).map_err(|error| fault(messages, error))?;
             announce(Gathered::Several(changed), bridge);
-            if let Some(Body::PacketOut { in_port, actions, data, .. }) =
+            if let Some(Body::PacketOut(packet)) =
                 messages.last().and_then(|last| decode(last).ok()).map(|message| message.body)
             {
                 bridge
-                    .packet_out(in_port, &actions, &data)
+                    .packet_out(packet.in_port, &packet.actions, &packet.data)
                     .map_err(|error| fault(messages, (messages.len() - 1, error)))?;
                 bridge.barrier();
             }

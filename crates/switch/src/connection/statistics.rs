@@ -2,10 +2,15 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
-use heddle_openflow::modify::MeterMod;
-use heddle_openflow::multipart::{FlowFilter, FlowStats, Reply, Request, TableFeatures, TableStats, kind};
-use heddle_openflow::{FlowMod, OfError, PortDesc, port};
+use heddle_openflow::group::GroupMod;
+use heddle_openflow::kind::unsupported;
+use heddle_openflow::meter::{MeterFeatures, MeterMod};
+use heddle_openflow::multipart::{
+    Aggregate, FlowFilter, FlowStats, Reply, Request, TableFeatures, TableStats,
+};
+use heddle_openflow::{FlowMod, Form, OfError, PortDesc, port};
 use heddle_pipeline::flow_mod::{MAX_FLOWS, TABLES, uses};
 use heddle_pipeline::group::MAX_GROUPS;
 use heddle_pipeline::{Attachment, Flow, Port};
@@ -16,7 +21,7 @@ use crate::bridge::ManagedBridge;
 const FEATURES: u32 = 1 << 6 | 1 << 11;
 const SPEED_KBPS: u32 = 10_000_000;
 
-pub(super) fn answer(request: Request, bridge: &ManagedBridge) -> Result<Reply, OfError> {
+pub(super) fn answer(request: Request, form: Form, bridge: &ManagedBridge) -> Result<Reply, OfError> {
     Ok(match request {
         Request::Desc => Reply::Desc([
             "Heddle".into(),
@@ -34,11 +39,11 @@ pub(super) fn answer(request: Request, bridge: &ManagedBridge) -> Result<Reply, 
             bridge.flush();
             let flows = selected(&filter, bridge);
             let sum = |count: fn(&Flow) -> u64| flows.iter().map(|flow| count(flow)).sum();
-            Reply::Aggregate(
-                sum(|flow| flow.stats.packets.load(Ordering::Relaxed)),
-                sum(|flow| flow.stats.bytes.load(Ordering::Relaxed)),
-                flows.len() as u32,
-            )
+            Reply::Aggregate(Aggregate {
+                packets: sum(|flow| flow.stats.packets.load(Ordering::Relaxed)),
+                bytes: sum(|flow| flow.stats.bytes.load(Ordering::Relaxed)),
+                flows: flows.len() as u32,
+            })
         }
         Request::Table => {
             bridge.flush();
@@ -55,24 +60,39 @@ pub(super) fn answer(request: Request, bridge: &ManagedBridge) -> Result<Reply, 
             if queue != u32::MAX {
                 return Err(OfError::QueueBadQueue);
             }
-            Reply::Nothing(kind::QUEUE_STATS)
+            Reply::QueueStats(Vec::new())
         }
         Request::TableFeatures => {
             Reply::TableFeatures((0..TABLES).map(|table| table_features(table, bridge)).collect())
         }
         Request::SetTableFeatures(_) => return Err(OfError::TableFeaturesPermission),
-        Request::PortDesc => Reply::PortDesc(port_descriptions(bridge)),
+        Request::PortDesc(number) => {
+            port_or(number, bridge, OfError::RequestBadPort)?;
+            let mut ports = port_descriptions(bridge);
+            ports.retain(|port| number == port::ANY || port.number == number);
+            Reply::PortDesc(ports)
+        }
         Request::GroupStats(id) => {
             bridge.flush();
             Reply::GroupStats(bridge.bridge.group_stats(id, bridge.clock.now_ms()))
         }
-        Request::GroupDesc => Reply::GroupDesc(bridge.bridge.group_descriptions()),
+        Request::GroupDesc(id) => {
+            let mut groups = bridge.bridge.group_descriptions();
+            groups.retain(|group| id == GroupMod::ALL || group.group_id == id);
+            Reply::GroupDesc(groups)
+        }
         Request::GroupFeatures => Reply::GroupFeatures(group_features()),
         // There are no meters yet; a switch without them says that it can hold none.
-        Request::MeterStats(MeterMod::ALL) => Reply::Nothing(kind::METER_STATS),
-        Request::MeterConfig(MeterMod::ALL) => Reply::Nothing(kind::METER_CONFIG),
+        Request::MeterStats(MeterMod::ALL) => Reply::MeterStats(Vec::new()),
+        Request::MeterConfig(MeterMod::ALL) => Reply::MeterConfig(Vec::new()),
         Request::MeterStats(_) | Request::MeterConfig(_) => return Err(OfError::MeterModUnknownMeter),
-        Request::MeterFeatures => Reply::MeterFeatures([0; 3], [0; 2]),
+        // Nobody can configure queues or tables so, watch them, or sample flows yet.
+        Request::TableDesc
+        | Request::QueueDesc(..)
+        | Request::FlowMonitor(_)
+        | Request::IpfixBridge
+        | Request::IpfixFlow => return Err(unsupported(request.kind(), form)),
+        Request::MeterFeatures => Reply::MeterFeatures(MeterFeatures::default()),
     })
 }
 
@@ -110,7 +130,7 @@ fn selected(filter: &FlowFilter, bridge: &ManagedBridge) -> Vec<Arc<Flow>> {
 fn flow_stats(flow: &Flow, now_ms: u64) -> FlowStats {
     FlowStats {
         table_id: flow.table,
-        duration_ms: now_ms.saturating_sub(flow.created_ms),
+        duration: Duration::from_millis(now_ms.saturating_sub(flow.created_ms)),
         priority: flow.priority,
         idle_timeout: flow.idle_timeout,
         hard_timeout: flow.hard_timeout,
@@ -120,6 +140,7 @@ fn flow_stats(flow: &Flow, now_ms: u64) -> FlowStats {
         bytes: flow.stats.bytes.load(Ordering::Relaxed),
         matching: flow.matching,
         instructions: flow.instructions.to_vec(),
+        ..FlowStats::default()
     }
 }
 
@@ -130,6 +151,7 @@ fn tables(bridge: &ManagedBridge) -> Vec<TableStats> {
         active: snapshot.table(table_id).map_or(0, |table| table.len() as u32),
         lookups: counters.lookups.load(Ordering::Relaxed),
         matched: counters.matched.load(Ordering::Relaxed),
+        ..TableStats::default()
     };
     (0..TABLES).zip(bridge.bridge.tables.iter()).map(of).collect()
 }
@@ -175,6 +197,7 @@ pub(crate) fn port_description(port: &Port, bridge: &ManagedBridge) -> PortDesc 
         state: if passes && !down { port::state::LIVE } else { port::state::LINK_DOWN },
         current,
         speed_kbps,
+        ..PortDesc::default()
     }
 }
 

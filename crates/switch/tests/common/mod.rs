@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use heddle_openflow::{Framer, OfError};
+use heddle_openflow::{Framer, OfError, Version};
 use heddle_switch::Switch;
 use heddle_switch::bridge::ManagedBridge;
 use heddle_switch::connection::Connection;
@@ -28,7 +28,7 @@ impl Peer {
     pub fn silent(switch: &Switch, controller: bool) -> Self {
         let bridge = Arc::clone(switch.bridge("br0").unwrap());
         let (connection, hello) = Connection::new(controller, &bridge);
-        assert_eq!(hello[..2], [4, 0]);
+        assert_eq!(hello[..2], [6, 0]);
         Self { bridge, connection }
     }
 
@@ -63,11 +63,9 @@ pub fn error(answer: &[u8]) -> Option<(OfError, Vec<u8>)> {
         return None;
     }
     let number = (u16::from_be_bytes([answer[8], answer[9]]), u16::from_be_bytes([answer[10], answer[11]]));
-    let error = *OfError::ALL.iter().find(|error| error.number() == number).unwrap();
-    let data = match error.experimenter() {
-        Some(id) => answer[12..].strip_prefix(&id.to_be_bytes()).unwrap(),
-        None => &answer[12..],
-    };
+    let version = Version::of_byte(answer[0]).unwrap();
+    let (error, used) = OfError::of_wire(version, number, &answer[12..]).unwrap();
+    let data = &answer[12 + used..];
     Some((error, data.to_vec()))
 }
 

@@ -1,0 +1,97 @@
+//! Frames in text.
+
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+use heddle_flow::{Field, PacketKey};
+use heddle_wire::{ethertype, ipproto};
+
+/// A frame's headers, as a flow that matches it alone.
+pub fn frame(data: &[u8]) -> String {
+    let mut packet = PacketKey::default();
+    heddle_flow::extract(data, 0, 0, &mut packet);
+    let key = packet.expand();
+    let tag = key.get(Field::VlanTci);
+    let octets = |value: u128| {
+        value.to_be_bytes()[10..].iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().join(":")
+    };
+    let kind = key.get(Field::EthType) as u16;
+    let mut words = match tag & 0x1000 {
+        0 => vec!["vlan_tci=0x0000".to_owned()],
+        _ => vec![format!("dl_vlan={}", tag & 0xfff), format!("dl_vlan_pcp={}", tag >> 13)],
+    };
+    words.push(format!("dl_src={}", octets(key.get(Field::EthSrc))));
+    words.push(format!("dl_dst={}", octets(key.get(Field::EthDst))));
+    let ip4 = |value: u128| Ipv4Addr::from(value as u32).to_string();
+    let ip6 = |value: u128| Ipv6Addr::from(value).to_string();
+    let protocol = key.get(Field::NwProto) as u8;
+    let name = match (kind, protocol) {
+        (ethertype::IPV4 | ethertype::IPV6, _) => {
+            match kind {
+                ethertype::IPV4 => {
+                    words.push(format!("nw_src={}", ip4(key.get(Field::Ipv4Src))));
+                    words.push(format!("nw_dst={}", ip4(key.get(Field::Ipv4Dst))));
+                }
+                _ => {
+                    words.push(format!("ipv6_src={}", ip6(key.get(Field::Ipv6Src))));
+                    words.push(format!("ipv6_dst={}", ip6(key.get(Field::Ipv6Dst))));
+                    words.push(format!("ipv6_label={:#07x}", key.get(Field::Ipv6Label)));
+                }
+            }
+            let six = if kind == ethertype::IPV6 { "6" } else { "" };
+            let known = match protocol {
+                ipproto::TCP => format!("tcp{six}"),
+                ipproto::UDP => format!("udp{six}"),
+                ipproto::SCTP => format!("sctp{six}"),
+                ipproto::ICMP if kind == ethertype::IPV4 => "icmp".into(),
+                ipproto::ICMPV6 if kind == ethertype::IPV6 => "icmp6".into(),
+                _ => {
+                    words.push(format!("nw_proto={protocol}"));
+                    if kind == ethertype::IPV4 { "ip".into() } else { "ipv6".into() }
+                }
+            };
+            words.push(format!("nw_tos={}", key.get(Field::NwTos) & 0xfc));
+            words.push(format!("nw_ecn={}", key.get(Field::NwEcn)));
+            words.push(format!("nw_ttl={}", key.get(Field::NwTtl)));
+            words.push(format!(
+                "nw_frag={}",
+                ["no", "first", "no", "later"][key.get(Field::IpFrag) as usize & 3]
+            ));
+            known
+        }
+        (ethertype::ARP, _) => {
+            words.push(format!("arp_spa={}", ip4(key.get(Field::ArpSpa))));
+            words.push(format!("arp_tpa={}", ip4(key.get(Field::ArpTpa))));
+            words.push(format!("arp_op={}", key.get(Field::ArpOp)));
+            words.push(format!("arp_sha={}", octets(key.get(Field::ArpSha))));
+            words.push(format!("arp_tha={}", octets(key.get(Field::ArpTha))));
+            "arp".into()
+        }
+        _ => {
+            words.push(format!("dl_type={kind:#06x}"));
+            String::new()
+        }
+    };
+    if protocol == ipproto::ICMP && name == "icmp" || name == "icmp6" {
+        let fields = if name == "icmp" {
+            (Field::IcmpType, Field::IcmpCode)
+        } else {
+            (Field::Icmpv6Type, Field::Icmpv6Code)
+        };
+        words.push(format!("icmp_type={}", key.get(fields.0)));
+        words.push(format!("icmp_code={}", key.get(fields.1)));
+    } else if name.starts_with("tcp") || name.starts_with("udp") || name.starts_with("sctp") {
+        words.push(format!("tp_src={}", key.get(Field::TcpSrc)));
+        words.push(format!("tp_dst={}", key.get(Field::TcpDst)));
+        if name.starts_with("tcp") {
+            let flags = key.get(Field::TcpFlags);
+            let names = ["fin", "syn", "rst", "psh", "ack", "urg", "ece", "cwr", "ns"];
+            let set: Vec<&str> =
+                names.iter().enumerate().filter(|(bit, _)| flags >> bit & 1 != 0).map(|row| *row.1).collect();
+            words.push(format!("tcp_flags={}", if set.is_empty() { "0".into() } else { set.join("|") }));
+        }
+    }
+    if !name.is_empty() {
+        words.insert(0, name);
+    }
+    format!("{}\n", words.join(","))
+}
