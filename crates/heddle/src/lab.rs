@@ -11,6 +11,7 @@ use heddle_lab::client::{Lab, Options, list};
 use heddle_lab::protocol::{Controller, Info, Progress, Wiring};
 use heddle_lab::supervisor::counted;
 use heddle_lab::topology::{FailMode, Host, MAX_FILE_SIZE, Topology};
+use heddle_openflow::Version;
 use heddle_switch::server::CONTROL_SOCKET;
 use serde_json::{Value, json};
 
@@ -48,6 +49,10 @@ pub struct Arguments {
     /// What switches do without a controller; standalone where there is to be none, else secure.
     #[arg(long, value_enum)]
     fail_mode: Option<Mode>,
+    /// Versions of OpenFlow that switches speak which name none themselves, as OpenFlow13[,OpenFlow14]; all from 1.0 to
+    /// 1.5 where none is named.
+    #[arg(long, value_delimiter = ',', value_name = "VERSION", value_parser = Version::ALL.iter().map(|v| v.name()).collect::<Vec<_>>())]
+    protocols: Vec<String>,
     /// How hosts reach their switch: by tap devices in the hosts, or by veth pairs whose ends s1-eth1 and so on are
     /// in the lab's own network namespace; tap where it can be had.
     #[arg(long, value_enum)]
@@ -246,7 +251,10 @@ fn free_name(wanted: Option<String>, topology: &Topology) -> String {
 }
 
 fn start(arguments: Arguments) -> Result<ExitCode> {
-    let topology = topology(arguments.file.as_deref(), arguments.topo.as_deref())?;
+    let mut topology = topology(arguments.file.as_deref(), arguments.topo.as_deref())?;
+    for switch in topology.switches.iter_mut().filter(|switch| switch.protocols.is_empty()) {
+        switch.protocols.clone_from(&arguments.protocols);
+    }
     let counts = counts(&topology);
     let options = Options {
         name: free_name(arguments.name, &topology),

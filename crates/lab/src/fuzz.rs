@@ -80,7 +80,11 @@ fn yaml(topology: &Topology) -> String {
             Some(FailMode::Secure) => ", fail_mode: secure",
             Some(FailMode::Standalone) => ", fail_mode: standalone",
         };
-        let _ = writeln!(out, "  {:?}: {{ dpid: {}{mode} }}", switch.name, switch.datapath_id);
+        let protocols = match switch.protocols.as_slice() {
+            [] => String::new(),
+            names => format!(", protocols: [{}]", names.join(", ")),
+        };
+        let _ = writeln!(out, "  {:?}: {{ dpid: {}{mode}{protocols} }}", switch.name, switch.datapath_id);
     }
     out.push_str("links:\n");
     for link in &topology.links {

@@ -123,6 +123,7 @@ pub(crate) fn bridges(launch: &Launch) -> Vec<BridgeConfig> {
         name: s.name.clone(),
         datapath_id: s.datapath_id,
         fail_mode: s.fail_mode.or(launch.fail_mode).unwrap_or(usual),
+        protocols: s.protocols.clone(),
         controllers: controllers.clone(),
         ports: vec![],
         removed: false,

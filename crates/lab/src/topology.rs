@@ -72,6 +72,8 @@ pub struct Switch {
     pub datapath_id: u64,
     /// Its behaviour without a controller; the lab's choice when `None`.
     pub fail_mode: Option<FailMode>,
+    /// Versions of OpenFlow that it speaks, as `OpenFlow13`; every one where none is named.
+    pub protocols: Vec<String>,
 }
 
 /// A link; one end is always a switch.
@@ -118,7 +120,7 @@ impl Topology {
     ///   h1: {}
     ///   web: { ip: [10.0.0.80/8, "fd00::80/64"], mac: "00:00:00:00:00:80" }
     /// switches:
-    ///   s1: { dpid: 0x1, fail_mode: secure }
+    ///   s1: { dpid: 0x1, fail_mode: secure, protocols: [OpenFlow13] }
     /// links:
     ///   - [h1, s1]
     ///   - { a: web, b: s1, b_port: 7 }

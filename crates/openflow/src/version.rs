@@ -48,6 +48,25 @@ impl Version {
         }
     }
 
+    /// Its name in configurations: `OpenFlow13`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::V1_0 => "OpenFlow10",
+            Self::V1_1 => "OpenFlow11",
+            Self::V1_2 => "OpenFlow12",
+            Self::V1_3 => "OpenFlow13",
+            Self::V1_4 => "OpenFlow14",
+            Self::V1_5 => "OpenFlow15",
+        }
+    }
+
+    /// The version of this name.
+    #[must_use]
+    pub fn by_name(name: &str) -> Option<Version> {
+        Self::ALL.iter().copied().find(|version| version.name() == name)
+    }
+
     /// The version that two ends speak whose bitmaps these are (OpenFlow 1.3.5 section 6.3.1).
     #[must_use]
     pub fn agreed(ours: u32, theirs: u32) -> Option<Version> {

@@ -40,6 +40,9 @@ pub struct BridgeConfig {
     pub datapath_id: u64,
     /// What happens to packets while no controller is connected.
     pub fail_mode: FailMode,
+    /// Versions of OpenFlow that are spoken, as `OpenFlow13`; every one where none is named.
+    #[serde(default)]
+    pub protocols: Vec<String>,
     /// Active connections to controllers: `tcp:ADDRESS:PORT` or `unix:PATH`.
     #[serde(default)]
     pub controllers: Vec<String>,

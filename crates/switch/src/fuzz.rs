@@ -45,6 +45,7 @@ pub fn switch() -> Switch {
         name: "br0".into(),
         datapath_id: 0x0000_0200_0000_0001,
         fail_mode: FailMode::Secure,
+        protocols: Vec::new(),
         controllers: Vec::new(),
         ports: vec![port(1), port(2)],
         removed: false,

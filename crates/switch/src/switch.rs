@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use heddle_datapath::{Clock, Datapath, Engine};
 use heddle_netdev::{Dummy, DummyHandle, Netdev, NetdevError, PacketDevice, Tap};
-use heddle_openflow::port;
+use heddle_openflow::{Version, port};
 use heddle_pipeline::{Attachment, Network, Pipeline, Place, Port};
 
 use crate::bridge::{Device, Event, ManagedBridge, Wanted, events};
@@ -318,6 +318,13 @@ fn check(config: &BridgeConfig, descriptors: usize) -> Result<Wanted, SwitchErro
             return invalid(&port.name, "the TAP's descriptor did not come along");
         }
     }
+    let mut versions = 0;
+    for name in &config.protocols {
+        match Version::by_name(name) {
+            Some(version) => versions |= version.bit(),
+            None => return invalid(&config.name, &format!("{name:?} is no version of OpenFlow")),
+        }
+    }
     let mut controllers = Vec::with_capacity(config.controllers.len());
     for name in &config.controllers {
         match Controller::new(name) {
@@ -325,5 +332,5 @@ fn check(config: &BridgeConfig, descriptors: usize) -> Result<Wanted, SwitchErro
             Err(error) => return invalid(&config.name, &format!("controller {error}")),
         }
     }
-    Ok(Wanted { fail_mode: config.fail_mode, controllers, ..Wanted::default() })
+    Ok(Wanted { fail_mode: config.fail_mode, controllers, versions, ..Wanted::default() })
 }

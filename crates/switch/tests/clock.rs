@@ -36,6 +36,7 @@ impl World {
             name: "br0".into(),
             datapath_id: 1,
             fail_mode,
+            protocols: vec![],
             controllers: controllers.iter().map(|&name| name.to_owned()).collect(),
             ports: vec![port(1), port(2)],
             removed: false,

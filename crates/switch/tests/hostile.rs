@@ -146,6 +146,7 @@ fn bridge(directory: &Path) -> BridgeConfig {
         name: "br0".into(),
         datapath_id: 7,
         fail_mode: FailMode::Secure,
+        protocols: vec![],
         controllers: names.map(|name| format!("unix:{}", directory.join(name).display())).collect(),
         ports: vec![port(1), port(2)],
         removed: false,

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::marker::PhantomData;
 
+use heddle_openflow::Version;
 use serde::Deserialize;
 use serde::de::{Deserializer, Error as _, MapAccess, Visitor};
 
@@ -44,6 +45,8 @@ struct FileRoute {
 struct FileSwitch {
     dpid: Option<u64>,
     fail_mode: Option<FailMode>,
+    #[serde(default)]
+    protocols: Vec<String>,
 }
 
 #[derive(Deserialize)]
@@ -117,7 +120,11 @@ fn make_switch(name: String, given: FileSwitch) -> Result<Switch, TopologyError>
     let datapath_id = given.dpid.or_else(|| default_datapath_id(&name)).ok_or_else(|| {
         TopologyError(format!("the switch {name} has no number in its name: give it a datapath id with dpid"))
     })?;
-    Ok(Switch { name, datapath_id, fail_mode: given.fail_mode })
+    if let Some(unknown) = given.protocols.iter().find(|name| Version::by_name(name).is_none()) {
+        let known: Vec<&str> = Version::ALL.iter().map(|version| version.name()).collect();
+        return fail(format!("the switch {name} speaks no {unknown:?}; there are {}", known.join(", ")));
+    }
+    Ok(Switch { name, datapath_id, fail_mode: given.fail_mode, protocols: given.protocols })
 }
 
 fn prefix(host: &str, text: &str) -> Result<Prefix, TopologyError> {

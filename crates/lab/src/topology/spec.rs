@@ -115,7 +115,7 @@ impl Tree {
 fn build(hosts: Vec<String>, switches: usize, links: Vec<WantedLink>) -> Result<Topology, TopologyError> {
     let hosts = hosts.into_iter().enumerate().map(|(i, name)| default_host(name, i + 1)).collect();
     let switches = (1..=switches)
-        .map(|n| Switch { name: format!("s{n}"), datapath_id: n as u64, fail_mode: None })
+        .map(|n| Switch { name: format!("s{n}"), datapath_id: n as u64, fail_mode: None, protocols: vec![] })
         .collect();
     assemble(None, hosts, switches, links)
 }

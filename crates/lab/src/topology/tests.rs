@@ -42,13 +42,14 @@ fn specs_are_bounded() {
 fn a_file_is_read_in_its_order() {
     let t = Topology::from_yaml(
         "name: campus\nhosts:\n  web: {ip: [192.168.0.1/24], mac: '00:00:00:00:00:99'}\n  a:\nswitches:\n  \
-         s1: {fail_mode: secure}\n  core: {dpid: 7}\nlinks:\n  - [web, s1]\n  - {a: a, b: s1, b_port: 1}\n  \
+         s1: {fail_mode: secure, protocols: [OpenFlow10, OpenFlow13]}\n  core: {dpid: 7}\nlinks:\n  - [web, s1]\n  - {a: a, b: s1, b_port: 1}\n  \
          - [s1, core]\n",
     )
     .unwrap();
     assert_eq!(t.hosts[1].addresses[0].to_string(), "10.0.0.2/8");
     assert_eq!(t.switches[1].datapath_id, 7);
     assert_eq!(t.switches[0].fail_mode, Some(FailMode::Secure));
+    assert_eq!(t.switches[0].protocols, ["OpenFlow10", "OpenFlow13"]);
     assert_eq!(t.links[0].b.interface(), "s1-eth2");
 }
 
@@ -61,6 +62,7 @@ fn errors_name_the_object() {
     assert!(error("hosts: {h1: {ipp: [1]}}").contains("ipp"));
     assert!(error("hosts: {h1: {ip: ['10.0.0.1']}}").contains("10.0.0.1"));
     assert!(error("switches: {core: {}}").contains("dpid"));
+    assert!(error("switches: {s1: {protocols: [OpenFlow9]}}").contains("OpenFlow15"));
     assert!(error("hosts: {abcdefghijk: {}}\nswitches: {s1: }\nlinks: [[abcdefghijk, s1]]").contains("15"));
     assert!(error("hosts: {h1: {}}\nswitches: {h1: {dpid: 1}}").contains("twice"));
 }

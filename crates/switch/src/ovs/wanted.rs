@@ -70,15 +70,6 @@ pub const INTERFACE_TYPES: &[&str] = &["internal", "patch", "system", "tap"];
 pub const DUMMY_TYPES: &[&str] = &["dummy", "dummy-internal", "dummy-pmd", "dummy-system"];
 /// Types of datapaths that are understood.
 pub const DATAPATH_TYPES: &[&str] = &["netdev", "system"];
-/// Names of versions in the `protocols` column, and each one's byte on the wire.
-const PROTOCOLS: &[(&str, u8)] = &[
-    ("OpenFlow10", 1),
-    ("OpenFlow11", 2),
-    ("OpenFlow12", 3),
-    ("OpenFlow13", 4),
-    ("OpenFlow14", 5),
-    ("OpenFlow15", 6),
-];
 /// Milliseconds between two writings of statistics, where nothing else is said, and the least that may be said.
 const STATISTICS_MS: (u64, u64) = (5_000, 1_000);
 
@@ -372,17 +363,14 @@ fn control(
         });
     }
     let names = row.column("protocols").keys().iter().filter_map(|name| name.as_str());
-    let versions = names
-        .filter_map(|name| PROTOCOLS.iter().find(|(known, _)| *known == name))
-        .fold(0, |bits, (_, version)| bits | 1 << version);
+    let versions = names.filter_map(Version::by_name).fold(0, |bits, version| bits | version.bit());
     (crate::bridge::Wanted { fail_mode, controllers, versions, restoring }, rows)
 }
 
 /// The versions that are spoken, as the `protocols` column names them.
 #[must_use]
 pub fn protocols() -> Vec<&'static str> {
-    let spoken = Version::ALL.iter().fold(0, |bits, version| bits | version.bit());
-    PROTOCOLS.iter().filter(|(_, version)| spoken >> version & 1 != 0).map(|(name, _)| *name).collect()
+    Version::ALL.iter().map(|version| version.name()).collect()
 }
 
 /// A number that a port can have.
