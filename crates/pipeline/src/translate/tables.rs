@@ -80,11 +80,20 @@ impl Translation<'_> {
             Misses::Dropped => Miss::Drop,
         };
         match configured {
-            Miss::Default if !snapshot.shows_misses => self.drop_because("no matching flow"),
+            Miss::Default if !snapshot.shows_misses => self.drop_missed(misses),
             Miss::Default | Miss::Controller => self.show_miss(),
             Miss::Continue if table < TABLES - 1 => self.enter_table(table + 1, in_port, misses),
-            Miss::Continue | Miss::Drop => self.drop_because("no matching flow"),
+            Miss::Continue | Miss::Drop => self.drop_missed(misses),
         }
+    }
+
+    /// A packet that no flow takes is dropped (section 5.4), whatever its action set is; Open vSwitch runs that. One that a
+    /// flow only tries a table for goes on.
+    fn drop_missed(&mut self, misses: Misses) {
+        if matches!(misses, Misses::Configured) && !self.stay.action_set.is_empty() {
+            self.clear_set();
+        }
+        self.drop_because("no matching flow");
     }
 
     /// Bits that were looked at count, where their values are the packet's own.
