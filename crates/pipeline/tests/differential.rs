@@ -7,15 +7,14 @@ mod common;
 use std::sync::Arc;
 
 use common::{World, udp};
-use heddle_datapath::BandKind;
 use heddle_datapath::{Change, Concern, Decision, Dependencies, Translation, Translator, Usage};
 use heddle_flow::layout::{ETH_DST, PORT, TRANSPORT};
 use heddle_flow::{Field, FlowKey, FlowMask};
 use heddle_netdev::Offloads;
 use heddle_openflow::Command;
 use heddle_openflow::group::GroupCommand;
+use heddle_openflow::meter::{Band, BandKind, MeterMod};
 use heddle_openflow::text::{parse_flow, parse_group};
-use heddle_pipeline::meter::{self, BandConfig, MeterChange, MeterConfig};
 use heddle_pipeline::{Bridge, Pipeline};
 use heddle_wire::Packet;
 use proptest::prelude::*;
@@ -613,10 +612,10 @@ fn play(
             let group = parse_group(group, GroupCommand::Add).expect("it is a group");
             bridge.group_mod(&group, 0).expect("it can be added");
         }
-        for (id, kind) in [(1, BandKind::Drop), (2, BandKind::Remark(1))] {
-            let bands = vec![BandConfig { kind, rate: 9, burst: 0 }];
-            let meter = MeterConfig { id, flags: meter::flags::PKTPS, bands };
-            bridge.meter_mod(&MeterChange::Add(meter), 0).expect("it can be added");
+        for (meter_id, kind) in [(1, BandKind::Drop), (2, BandKind::DscpRemark(1))] {
+            let bands = vec![Band { kind, rate: 9, burst: 0 }];
+            let add = MeterMod { command: MeterMod::ADD, flags: MeterMod::PKTPS, meter_id, bands };
+            bridge.meter_mod(&add, 0).expect("it can be added");
         }
     }
     flows.iter().for_each(|(bridge, text)| change(&world, *bridge, text, false));

@@ -13,7 +13,7 @@ mod statistics;
 use heddle_flow::{Field, Match};
 use heddle_openflow::kind::{MORE, unsupported};
 use heddle_openflow::message::{self, Features, Form, NO_BUFFER, Version, decode, role};
-use heddle_openflow::modify::{MeterMod, TableMod};
+use heddle_openflow::modify::TableMod;
 use heddle_openflow::multipart::Request;
 use heddle_openflow::role::{AsyncConfig, AsyncKind};
 use heddle_openflow::table::config;
@@ -324,7 +324,13 @@ impl Connection {
                 announce(Gathered::One(gone), bridge);
                 None
             }
-            Body::MeterMod(meter_mod) => check_meter_mod(&meter_mod)?,
+            Body::MeterMod(meter_mod) => {
+                // What passed until then is counted by the meter as it was.
+                bridge.flush();
+                let gone = bridge.bridge.meter_mod(&meter_mod, bridge.clock.now_ms())?;
+                announce(Gathered::One(gone), bridge);
+                None
+            }
             Body::QueueConfigRequest(number) => {
                 statistics::port_or(number, bridge, OfError::QueueBadPort)?;
                 Some(Body::QueueConfigReply(number, Vec::new()))
@@ -457,13 +463,4 @@ fn check_table_mod(table_mod: TableMod, version: Version) -> Result<Option<Body>
         return Err(OfError::TableModBadConfig);
     }
     Ok(None)
-}
-
-/// There is room for no meter, so none can be added or changed, and all are gone already.
-fn check_meter_mod(meter_mod: &MeterMod) -> Result<Option<Body>, OfError> {
-    match meter_mod.command {
-        MeterMod::ADD => Err(OfError::MeterModOutOfMeters),
-        MeterMod::MODIFY => Err(OfError::MeterModUnknownMeter),
-        _ => Ok(None),
-    }
 }

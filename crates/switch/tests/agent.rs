@@ -56,7 +56,7 @@ fn the_features_are_those_that_work() {
     }
     let features = peer.ask(&multipart(8, ""));
     assert_eq!(features[16..24], hex("0000000f 0000000f"), "every type, weights, liveness, chaining");
-    assert_eq!(peer.ask(&multipart(11, ""))[16..], [0; 16]);
+    assert_eq!(peer.ask(&multipart(11, ""))[16..], hex("00010000 00000006 0000000f 08 00 0000"));
     assert_eq!(peer.ask(&message(22, &hex("ffffffff 00000000")))[8..], hex("ffffffff 00000000"));
 }
 

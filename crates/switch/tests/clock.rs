@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use heddle_datapath::Clock;
+use heddle_openflow::meter::{Band, BandKind, MeterMod};
 use heddle_openflow::text::parse_flow;
 use heddle_switch::Switch;
 use heddle_switch::bridge::{Event, ManagedBridge};
@@ -144,4 +145,27 @@ fn a_secure_bridge_waits_for_its_controllers() {
     let world = World::new(FailMode::Secure, &["unix:/nonexistent/c0.sock"]);
     world.warp(60_000);
     assert!(!world.passes(1));
+}
+
+#[test]
+fn a_meter_drops_what_exceeds_its_rate_and_counts_it() {
+    let world = World::new(FailMode::Secure, &[]);
+    let bands = vec![Band { kind: BandKind::Drop, rate: 3, burst: 0 }];
+    let add = MeterMod { command: MeterMod::ADD, flags: MeterMod::PKTPS, meter_id: 7, bands };
+    world.bridge.bridge.meter_mod(&add, 0).unwrap();
+    world.add_flow("udp,actions=meter:7,output:2");
+    let passed = |count: usize| (0..count).filter(|_| world.passes(1)).count();
+    assert_eq!(passed(10), 3, "of those at once");
+    world.warp(1000);
+    assert_eq!(passed(10), 3, "of those a second later");
+    world.bridge.flush();
+    let stats = world.bridge.bridge.meter_counters(7, world.clock.now_ms()).unwrap();
+    assert_eq!((stats[0].packets, stats[0].bands[0].0, stats[0].flows), (20, 14, 1));
+    assert_eq!(stats[0].duration, Duration::from_secs(1));
+    let modify = MeterMod { command: MeterMod::MODIFY, bands: Vec::new(), ..add };
+    world.bridge.bridge.meter_mod(&modify, world.clock.now_ms()).unwrap();
+    assert_eq!(passed(10), 10, "a meter without bands");
+    let delete = MeterMod { command: MeterMod::DELETE, ..modify };
+    assert_eq!(world.bridge.bridge.meter_mod(&delete, world.clock.now_ms()).unwrap().len(), 1);
+    assert_eq!((world.flows(), passed(1)), (0, 0), "the flow goes with its meter");
 }

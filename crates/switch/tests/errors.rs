@@ -73,7 +73,7 @@ fn what_this_switch_has_none_of() {
         ("cut meter-mod", message(29, &[0]), RequestBadLength),
         ("meter-mod command", message(29, &hex("0009 0001 00000001")), MeterModBadCommand),
         ("meter-mod flags", message(29, &hex("0000 0100 00000001")), MeterModBadFlags),
-        ("meter-mod add", message(29, &hex("0000 0001 00000001")), MeterModOutOfMeters),
+        ("meter-mod of none", message(29, &hex("0000 0001 00000000")), MeterModInvalid),
         ("meter-mod modify", message(29, &hex("0001 0001 00000001")), MeterModUnknownMeter),
         ("cut table-mod", message(17, &[0]), RequestBadLength),
         ("table-mod of no table", message(17, &hex("fe000000 00000000")), TableModBadTable),

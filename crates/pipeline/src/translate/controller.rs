@@ -6,11 +6,11 @@ use heddle_datapath::Action as Act;
 use heddle_flow::Field;
 use heddle_flow::field::FIELDS;
 use heddle_openflow::action::Controller;
+use heddle_openflow::meter::MeterMod;
 use heddle_openflow::port;
 
 use super::Translation;
 use crate::frozen::{Punt, Step};
-use crate::meter;
 
 /// No flow takes the packet, as packet-ins number it (`OFPR_NO_MATCH`).
 const NO_MATCH: u8 = 0;
@@ -75,7 +75,7 @@ impl Translation<'_> {
         let punt = Act::Punt { id, max_len: controller.max_len };
         let meters = &self.stay.snapshot.meters;
         let wanted =
-            if controller.meter == Controller::NO_METER { meter::CONTROLLER } else { controller.meter };
+            if controller.meter == Controller::NO_METER { MeterMod::CONTROLLER } else { controller.meter };
         match meters.get(&wanted) {
             Some(entry) => {
                 let meter = Act::Meter(Arc::clone(&entry.meter));

@@ -13,6 +13,7 @@ use heddle_openflow::multipart::{
 use heddle_openflow::{FlowMod, Form, OfError, PortDesc, port};
 use heddle_pipeline::flow_mod::{MAX_FLOWS, TABLES, uses};
 use heddle_pipeline::group::MAX_GROUPS;
+use heddle_pipeline::meter::{MAX_BANDS, MAX_METERS};
 use heddle_pipeline::{Attachment, Flow, Port};
 
 use crate::bridge::ManagedBridge;
@@ -20,6 +21,14 @@ use crate::bridge::ManagedBridge;
 /// Current features of a port: 10 Gbit/s, copper.
 const FEATURES: u32 = 1 << 6 | 1 << 11;
 const SPEED_KBPS: u32 = 10_000_000;
+/// What meters can do: bands that drop and bands that remark, every flag, and no colours.
+const METER_FEATURES: MeterFeatures = MeterFeatures {
+    max_meters: MAX_METERS as u32,
+    band_types: 1 << 1 | 1 << 2,
+    capabilities: MeterMod::KNOWN_FLAGS as u32,
+    max_bands: MAX_BANDS as u8,
+    max_color: 0,
+};
 
 pub(super) fn answer(request: Request, form: Form, bridge: &ManagedBridge) -> Result<Reply, OfError> {
     Ok(match request {
@@ -82,17 +91,21 @@ pub(super) fn answer(request: Request, form: Form, bridge: &ManagedBridge) -> Re
             Reply::GroupDesc(groups)
         }
         Request::GroupFeatures => Reply::GroupFeatures(group_features()),
-        // There are no meters yet; a switch without them says that it can hold none.
-        Request::MeterStats(MeterMod::ALL) => Reply::MeterStats(Vec::new()),
-        Request::MeterConfig(MeterMod::ALL) => Reply::MeterConfig(Vec::new()),
-        Request::MeterStats(_) | Request::MeterConfig(_) => return Err(OfError::MeterModUnknownMeter),
+        Request::MeterStats(id) => {
+            bridge.flush();
+            Reply::MeterStats(bridge.bridge.meter_counters(id, bridge.clock.now_ms())?)
+        }
+        Request::MeterConfig(id) => {
+            let meters = bridge.bridge.meters(id)?;
+            Reply::MeterConfig(meters.iter().map(|entry| entry.config.clone()).collect())
+        }
+        Request::MeterFeatures => Reply::MeterFeatures(METER_FEATURES),
         // Nobody can configure queues or tables so, watch them, or sample flows yet.
         Request::TableDesc
         | Request::QueueDesc(..)
         | Request::FlowMonitor(_)
         | Request::IpfixBridge
         | Request::IpfixFlow => return Err(unsupported(request.kind(), form)),
-        Request::MeterFeatures => Reply::MeterFeatures(MeterFeatures::default()),
     })
 }
 
