@@ -7,12 +7,9 @@ mod commands;
 mod connection;
 mod flow_text;
 mod flows;
-mod frame;
 mod monitor;
 mod names;
 mod print;
-mod tables;
-mod views;
 
 use std::io::Write;
 
@@ -321,7 +318,7 @@ impl Context<'_> {
     /// Prints messages as they came.
     fn print(&mut self, messages: &[Vec<u8>]) -> Result<(), Fatal> {
         for bytes in messages {
-            write!(self.out, "{}", print::message(bytes, self.settings.verbosity))?;
+            write!(self.out, "{}", print::message(bytes, self.settings.verbosity + 1))?;
         }
         Ok(())
     }

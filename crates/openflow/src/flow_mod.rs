@@ -15,6 +15,8 @@ use crate::{dialect, nxm, oxs, port};
 /// Most bytes of a flow's match and instructions, so that a statistics reply can carry it: the header of a reply is larger
 /// than that of the message that adds, and a match may be written in more bytes than it was read from.
 const MAX_FLOW: usize = 60_000;
+/// Bits of the fields that OpenFlow 1.0 may leave out.
+const WILDCARDS_10: u32 = 0x3f_ffff;
 /// A flow that is in force before a controller is connected (OpenFlow 1.0); Open vSwitch has none either.
 const EMERGENCY: u16 = 4;
 
@@ -213,6 +215,7 @@ fn new_cookie(command: Command, cookie: u64) -> Option<u64> {
 /// Reads OpenFlow 1.0's own form, or Nicira's.
 fn decode_classic(reader: &mut Reader<'_>, form: Form) -> Result<FlowMod, OfError> {
     let version = form.version;
+    let exact = !form.nicira && { *reader }.u32()? & WILDCARDS_10 == 0;
     let own = if form.nicira { None } else { Some(dialect::decode_match(reader, Version::V1_0)?) };
     let (cookie, word) = (reader.u64()?, reader.u16()?);
     // The table stands in the upper byte where the peers agreed on that.
@@ -220,6 +223,8 @@ fn decode_classic(reader: &mut Reader<'_>, form: Form) -> Result<FlowMod, OfErro
     let (idle_timeout, hard_timeout, priority) = (reader.u16()?, reader.u16()?, reader.u16()?);
     let (buffer_id, out_port) = (reader.u32()?, port::from_16(reader.u16()?));
     let flags = flags(reader.u16()?, Version::V1_0)?;
+    // A match without wildcards comes before all others (OpenFlow 1.0.1 section 3.4).
+    let priority = if exact { u16::MAX } else { priority };
     let (matching, asked, cookie_mask) = match own {
         Some(matching) => (matching, 0, 0),
         None => {
@@ -363,8 +368,8 @@ fn decode_classic_removed(reader: &mut Reader<'_>, form: Form) -> Result<FlowRem
         Some(matching) => matching,
         None => nxm::decode(reader, length.into())?.0,
     };
-    // Nicira's byte is one more than the table, so that zero says nothing; where OpenFlow 1.0 has padding, zero says nothing too.
-    let table_id = if form.nicira { table_id.wrapping_sub(1) } else { table_id };
+    // Nicira's byte is one more than the table, so that zero says nothing; OpenFlow 1.0 has padding there.
+    let table_id = if form.nicira { table_id.wrapping_sub(1) } else { FlowMod::ALL_TABLES };
     Ok(FlowRemoved {
         cookie,
         priority,
@@ -405,7 +410,11 @@ pub(crate) fn encode_flow_removed(out: &mut Vec<u8>, form: Form, flow: &FlowRemo
     out.u64(flow.cookie);
     out.u16(flow.priority);
     out.u8(flow.reason);
-    out.u8(if form.nicira { flow.table_id.wrapping_add(1) } else { flow.table_id });
+    out.u8(match (form.nicira, version) {
+        (true, _) => flow.table_id.wrapping_add(1),
+        (false, Version::V1_0) => 0,
+        _ => flow.table_id,
+    });
     out.duration(flow.duration);
     out.u16(flow.idle_timeout);
     let at = out.len();

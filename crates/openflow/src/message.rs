@@ -263,25 +263,47 @@ impl Fault {
 }
 
 /// What the headers of a message say.
-struct Header {
-    row: &'static Row,
-    form: Form,
-    xid: u32,
+#[derive(Clone, Copy, Debug)]
+pub struct Header {
+    /// The row of the table that it is.
+    pub row: &'static Row,
+    /// The version and form that it is written in.
+    pub form: Form,
+    /// Transaction id.
+    pub xid: u32,
+    /// Flags of a multipart message.
+    pub flags: u16,
+    /// Bytes of the headers.
+    pub length: usize,
 }
 
-/// Reads the headers; `reader` is left where the body begins.
-fn decode_header(reader: &mut Reader<'_>, length: usize) -> Result<Header, OfError> {
-    let (version, kind, stated) = (reader.u8()?, reader.u8()?, reader.u16()?);
-    let xid = reader.u32()?;
-    if usize::from(stated) != length {
+impl Header {
+    /// Reads the headers of a message that may have been cut short, or go on.
+    ///
+    /// # Errors
+    /// As the specification names them for a version or type that is not known, or headers that are cut short.
+    pub fn of(bytes: &[u8]) -> Result<Self, OfError> {
+        let mut reader = Reader::new(bytes, OfError::RequestBadLength);
+        let (version, kind, _) = (reader.u8()?, reader.u8()?, reader.u16()?);
+        let xid = reader.u32()?;
+        let version = Version::of_byte(version).ok_or(OfError::RequestBadVersion)?;
+        let mut ahead = reader;
+        let row = kind::lookup(version, kind, &mut reader)?;
+        let flags = if row.is_multipart() { ahead.skip(2).and_then(|()| ahead.u16())? } else { 0 };
+        let length = bytes.len() - reader.left();
+        Ok(Self { row, form: Form { version, nicira: row.is_extension() }, xid, flags, length })
+    }
+}
+
+/// Reads the headers of a whole message; `reader` is left where the body begins.
+fn decode_header(bytes: &[u8], reader: &mut Reader<'_>) -> Result<Header, OfError> {
+    let stated = bytes.get(2..4).map(|length| usize::from(u16::from_be_bytes([length[0], length[1]])));
+    if stated != Some(bytes.len()) {
         return Err(OfError::RequestBadLength);
     }
-    let version = Version::of_byte(version).ok_or(OfError::RequestBadVersion)?;
-    let row = kind::lookup(version, kind, reader)?;
-    if !row.fits(reader.left()) {
-        return Err(OfError::RequestBadLength);
-    }
-    Ok(Header { row, form: Form { version, nicira: row.is_extension() }, xid })
+    let header = Header::of(bytes)?;
+    reader.skip(header.length)?;
+    if header.row.fits(reader.left()) { Ok(header) } else { Err(OfError::RequestBadLength) }
 }
 
 /// Reads one message, whole.
@@ -301,7 +323,7 @@ pub fn decode(bytes: &[u8]) -> Result<Message, Fault> {
         let form = Form::of(Version::of_byte(*version).unwrap_or_default());
         return Ok(Message { form, xid, body: decode_hello(*version, &mut reader).map_err(fault)? });
     }
-    let Header { row, form, xid } = decode_header(&mut reader, bytes.len()).map_err(fault)?;
+    let Header { row, form, xid, .. } = decode_header(bytes, &mut reader).map_err(fault)?;
     let body = decode_body(row, &mut reader, form, xid).map_err(fault)?;
     if reader.left() != 0 {
         return Err(fault(OfError::RequestBadLength));
@@ -322,7 +344,9 @@ fn decode_hello(version: u8, reader: &mut Reader<'_>) -> Result<Body, OfError> {
             break;
         };
         if kind == 1 {
-            versions = versions.or(element.u32().ok());
+            // There is no version zero, and a bitmap of none says nothing.
+            let bits = element.u32().ok().map(|bits| bits & !1).filter(|bits| *bits != 0);
+            versions = versions.or(bits);
         }
         if reader.skip((8 - length % 8) % 8).is_err() {
             break;
@@ -330,7 +354,10 @@ fn decode_hello(version: u8, reader: &mut Reader<'_>) -> Result<Body, OfError> {
     }
     // Without a bitmap the sender speaks its version and all before.
     let below = (2u64 << version.min(31)) as u32;
-    Ok(Body::Hello(versions.unwrap_or(below.wrapping_sub(1) & !1)))
+    match versions.unwrap_or(below.wrapping_sub(1) & !1) {
+        0 => Err(OfError::HelloIncompatible),
+        versions => Ok(Body::Hello(versions)),
+    }
 }
 
 fn decode_features(reader: &mut Reader<'_>, version: Version) -> Result<Features, OfError> {

@@ -151,7 +151,7 @@ pub(crate) fn decode_meter_mod(reader: &mut Reader<'_>) -> Result<MeterMod, OfEr
         return Err(OfError::MeterModBadCommand);
     }
     let both = MeterMod::KBPS | MeterMod::PKTPS;
-    if flags & both == both || flags & !MeterMod::KNOWN_FLAGS != 0 {
+    if flags & both == both {
         return Err(OfError::MeterModBadFlags);
     }
     Ok(MeterMod { command, flags, meter_id, bands: decode_bands(reader)? })

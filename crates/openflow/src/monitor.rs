@@ -173,10 +173,11 @@ pub(crate) fn decode_request(reader: &mut Reader<'_>, version: Version) -> Resul
     }
     let mut request = MonitorRequest { id, flags: from_nicira(flags), ..MonitorRequest::default() };
     if version == Version::V1_3 {
-        let length = usize::from(reader.u16()?);
+        // How long the match is it says itself.
+        reader.skip(2)?;
         (request.out_port, request.table_id) = (reader.u32()?, reader.u8()?);
         reader.skip(3)?;
-        request.matching = decode_standard(reader, length)?;
+        request.matching = oxm::decode_match(reader)?;
     } else {
         request.out_port = port::from_16(reader.u16()?);
         let length = usize::from(reader.u16()?);
@@ -187,14 +188,6 @@ pub(crate) fn decode_request(reader: &mut Reader<'_>, version: Version) -> Resul
         request.matching = nxm::decode(reader, length)?.0;
     }
     Ok(request)
-}
-
-/// Reads a match of OpenFlow's own form, whose length is said outside of it as well.
-fn decode_standard(reader: &mut Reader<'_>, length: usize) -> Result<Match, OfError> {
-    let left = reader.left();
-    let matching = oxm::decode_match(reader)?;
-    let whole = left - reader.left();
-    if whole == length.div_ceil(8) * 8 { Ok(matching) } else { Err(OfError::MatchBadLength) }
 }
 
 pub(crate) fn encode_request(out: &mut Vec<u8>, version: Version, request: &MonitorRequest) {
@@ -275,7 +268,7 @@ fn decode_flow(body: &mut Reader<'_>, version: Version, event: MonitorEvent) -> 
         body.skip(1)?;
         flow.cookie = body.u64()?;
         flow.matching = match version {
-            Version::V1_3 => decode_standard(body, length)?,
+            Version::V1_3 => oxm::decode_match(body)?,
             _ => nxm::decode(body, length)?.0,
         };
     }

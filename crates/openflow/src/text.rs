@@ -14,7 +14,7 @@ pub use actions::{parse_actions, print_action};
 pub use flows::{parse_flow, parse_instructions, print_flow, print_instructions, print_stats};
 pub use groups::{parse_group, print_group, print_group_desc, print_group_stats};
 pub use matching::{parse_match, print_match};
-pub use values::{parse_mac, parse_number, parse_port, parse_value};
+pub use values::{parse_mac, parse_number, parse_port, parse_value, print_value};
 
 /// Why text is not a flow.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

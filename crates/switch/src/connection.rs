@@ -13,7 +13,7 @@ mod statistics;
 use heddle_flow::{Field, Match};
 use heddle_openflow::kind::{MORE, unsupported};
 use heddle_openflow::message::{self, Features, Form, NO_BUFFER, Version, decode, role};
-use heddle_openflow::modify::TableMod;
+use heddle_openflow::modify::{MeterMod, TableMod};
 use heddle_openflow::multipart::Request;
 use heddle_openflow::role::{AsyncConfig, AsyncKind};
 use heddle_openflow::table::config;
@@ -193,7 +193,7 @@ impl Connection {
         if self.version.is_none() && kind != Some(0) {
             return self.disagree(bytes, "a hello comes first");
         }
-        let message = decode(bytes)?;
+        let message = decode(bytes).inspect_err(|_| self.closing |= self.version.is_none())?;
         if let Body::Hello(versions) = message.body {
             self.version = self.version.or_else(|| Version::agreed(bridge.versions(), versions));
             if self.version.is_none() {
@@ -325,6 +325,9 @@ impl Connection {
                 None
             }
             Body::MeterMod(meter_mod) => {
+                if meter_mod.flags & !MeterMod::KNOWN_FLAGS != 0 {
+                    return Err(OfError::MeterModBadFlags);
+                }
                 // What passed until then is counted by the meter as it was.
                 bridge.flush();
                 let gone = bridge.bridge.meter_mod(&meter_mod, bridge.clock.now_ms())?;

@@ -515,7 +515,7 @@ pub(super) fn parse_file(context: &mut Context<'_>) -> Result<u8, Fatal> {
     let mut framer = heddle_openflow::Framer::default();
     framer.push(&bytes);
     while let Some(Ok(message)) = framer.next_message() {
-        write!(context.out, "{}", print::message(&message, context.settings.verbosity))?;
+        write!(context.out, "{}", print::message(&message, context.settings.verbosity + 2))?;
     }
     Ok(0)
 }

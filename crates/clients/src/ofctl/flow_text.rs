@@ -232,6 +232,12 @@ fn set_field(field: Field, value: u128, mask: u128, version: Version) -> String 
     printed()
 }
 
+/// Writes a list of actions; `drop` where there is none.
+pub fn actions(list: &[Action], version: Version) -> String {
+    let words: Vec<String> = list.iter().map(|one| action(one, version)).collect();
+    if words.is_empty() { "drop".into() } else { words.join(",") }
+}
+
 /// Writes what stands after `actions=`.
 pub fn instructions(list: &[Instruction], version: Version) -> String {
     let actions = |list: &[Action]| list.iter().map(|one| action(one, version)).collect::<Vec<_>>().join(",");
@@ -318,6 +324,10 @@ pub fn print(shown: &Shown<'_>) -> String {
             out += &format!("{name}={value}, ");
         }
     }
+    out += &flags(flow.flags);
+    if flow.importance != 0 {
+        out += &format!("importance={}, ", flow.importance);
+    }
     if shown.stats {
         if let Some(idle) = flow.idle_age {
             out += &format!("idle_age={idle}, ");
@@ -330,7 +340,6 @@ pub fn print(shown: &Shown<'_>) -> String {
             out += &format!("hard_age={hard}, ");
         }
     }
-    out += &flags(flow.flags);
     let text = matching(&flow.matching, flow.priority);
     if !text.is_empty() {
         out += &format!("{text} ");

@@ -159,7 +159,7 @@ fn show(context: &mut Context<'_>, before: &str, message: &[u8]) -> Result<(), F
     if context.settings.timestamp {
         text += &format!("{}: ", log::time_text(SystemTime::now(), "%Y-%m-%d %H:%M:%S.###"));
     }
-    text += &format!("{before}{}", print::message(message, context.settings.verbosity));
+    text += &format!("{before}{}", print::message(message, context.settings.verbosity + 2));
     match &mut context.watched {
         Some(file) => file.write_all(text.as_bytes())?,
         None => eprint!("{text}"),

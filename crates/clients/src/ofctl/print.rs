@@ -1,26 +1,53 @@
 //! Messages in text, as `ovs-ofctl` prints them.
 
-use heddle_openflow::message::{Features, PacketIn, PacketOut};
-use heddle_openflow::meter::MeterFeatures;
-use heddle_openflow::multipart::{Aggregate, Reply};
-use heddle_openflow::text::{print_group_desc, print_group_stats, print_match};
-use heddle_openflow::{Body, Command, FlowMod, OfError, Version};
+mod control;
+mod field_names;
+mod flows;
+mod frame;
+mod groups;
+mod meters;
+mod packets;
+mod ports;
+mod tables;
+#[cfg(test)]
+mod tests;
 
-use super::flow_text::{self, Shown, duration, flags, instructions, matching};
-use super::tables;
-use super::{frame, views};
+use heddle_openflow::kind::Kind;
+use heddle_openflow::message::{Features, HEADER_LEN, Header};
+use heddle_openflow::multipart::{Reply, Request};
+use heddle_openflow::{Body, OfError, Version};
 
-/// Names of capabilities in a features reply, from the lowest bit; the first for OpenFlow 1.0.
-const CAPABILITIES: [[&str; 9]; 2] = [
+use crate::log::{self, Level};
+
+pub use self::flows::change as flow_mod;
+pub use self::ports::port_name;
+
+/// Names of capabilities in a features reply, from the lowest bit: of OpenFlow 1.0, of 1.1, and of later versions.
+const CAPABILITIES: [[&str; 11]; 3] = [
     [
         "FLOW_STATS",
         "TABLE_STATS",
         "PORT_STATS",
         "STP",
-        "RESERVED",
+        "",
         "IP_REASM",
         "QUEUE_STATS",
         "ARP_MATCH_IP",
+        "",
+        "",
+        "",
+    ],
+    [
+        "FLOW_STATS",
+        "TABLE_STATS",
+        "PORT_STATS",
+        "GROUP_STATS",
+        "",
+        "IP_REASM",
+        "QUEUE_STATS",
+        "ARP_MATCH_IP",
+        "",
+        "",
         "",
     ],
     [
@@ -33,344 +60,388 @@ const CAPABILITIES: [[&str; 9]; 2] = [
         "QUEUE_STATS",
         "",
         "PORT_BLOCKED",
+        "BUNDLES",
+        "FLOW_MONITORING",
     ],
 ];
-/// Actions of OpenFlow 1.0, by number.
-const ACTIONS: [&str; 12] = [
-    "output",
-    "set_vlan_vid",
-    "set_vlan_pcp",
-    "strip_vlan",
-    "mod_dl_src",
-    "mod_dl_dst",
-    "mod_nw_src",
-    "mod_nw_dst",
-    "mod_nw_tos",
-    "mod_tp_src",
-    "mod_tp_dst",
-    "enqueue",
+/// Actions of OpenFlow 1.0, by number, in the order that they are printed: queueing beside output.
+const ACTIONS: [(u32, &str); 12] = [
+    (0, "output"),
+    (11, "enqueue"),
+    (1, "set_vlan_vid"),
+    (2, "set_vlan_pcp"),
+    (3, "strip_vlan"),
+    (4, "mod_dl_src"),
+    (5, "mod_dl_dst"),
+    (6, "mod_nw_src"),
+    (7, "mod_nw_dst"),
+    (8, "mod_nw_tos"),
+    (9, "mod_tp_src"),
+    (10, "mod_tp_dst"),
 ];
 
 /// Handling of fragments in a configuration.
 pub const FRAGMENTS: [(u16, &str); 4] = [(0, "normal"), (1, "drop"), (2, "reassemble"), (3, "nx-match")];
+/// Bit of a configuration that sends packets whose TTL is spent to the controller.
+const INVALID_TTL: u16 = 4;
 
-/// A message's text, with its line ends; `verbosity` 1 and more shows packets that it carries.
+/// A message's text, with its line ends; `verbosity` 1 and more shows packets that it carries, 3 and more their bytes, and 5
+/// and more the message's own.
 pub fn message(bytes: &[u8], verbosity: u32) -> String {
-    let decoded = match heddle_openflow::decode(bytes) {
-        Ok(message) => message,
-        Err(fault) => {
-            return format!("***decode error: {}***\n{}", fault.error.name(), hex_dump(bytes));
+    let stated = match bytes {
+        [] => return "OpenFlow message is empty\n".into(),
+        [_, _, high, low, ..] if bytes.len() >= HEADER_LEN => usize::from(u16::from_be_bytes([*high, *low])),
+        _ => {
+            let length = bytes.len();
+            return format!("OpenFlow packet too short (only {length} bytes):\n{}", hex_dump(bytes));
         }
     };
-    let version = decoded.form.version;
-    let (name, text) = body(&decoded.body, version, decoded.form.nicira, verbosity);
-    format!("{} (xid={:#x}):{text}", text_of_version(&name, version), decoded.xid)
+    if stated < bytes.len() {
+        let text = format!("(***only uses {stated} bytes out of {}***)\n", bytes.len());
+        return text + &hex_dump(bytes);
+    }
+    if stated > bytes.len() {
+        let head = Header::of(bytes).map_or_else(|_| String::new(), |header| head(&header) + "\n");
+        let text = format!("{head}(***truncated to {} bytes from {stated}***)\n", bytes.len());
+        return text + &hex_dump(bytes);
+    }
+    let (mut text, failed) = whole(bytes, verbosity);
+    if failed || verbosity >= 5 {
+        end_line(&mut text);
+        text += &hex_dump(bytes);
+    }
+    end_line(&mut text);
+    text
 }
 
-fn text_of_version(name: &str, version: Version) -> String {
-    match version {
-        Version::V1_0 => name.to_owned(),
-        version => format!("{name} (OF{})", version.number()),
+fn end_line(text: &mut String) {
+    if !text.ends_with('\n') {
+        text.push('\n');
     }
 }
 
-/// The message's name, and what follows its header.
-fn body(body: &Body, version: Version, nicira: bool, verbosity: u32) -> (String, String) {
-    let own = |name: &str| format!("{}_{name}", if nicira { "NXT" } else { "OFPT" });
-    match body {
-        Body::Hello(versions) => {
-            let list: Vec<String> =
-                (0..32).filter(|bit| versions >> bit & 1 != 0).map(|bit| format!("{bit:#04x}")).collect();
-            ("OFPT_HELLO".into(), format!("\n version bitmap: {}\n", list.join(", ")))
-        }
-        Body::Error { number, data } => ("OFPT_ERROR".into(), error(*number, data, version)),
-        Body::EchoRequest(data) => {
-            ("OFPT_ECHO_REQUEST".into(), format!(" {} bytes of payload\n", data.len()))
-        }
-        Body::EchoReply(data) => ("OFPT_ECHO_REPLY".into(), format!(" {} bytes of payload\n", data.len())),
-        Body::FeaturesRequest => ("OFPT_FEATURES_REQUEST".into(), "\n".into()),
-        Body::FeaturesReply(features) => {
-            let Features { datapath_id, buffers, tables, capabilities, .. } = features;
-            let row = &CAPABILITIES[usize::from(version != Version::V1_0)];
-            let words: Vec<&str> =
-                (0..9).filter(|bit| capabilities >> bit & 1 != 0).map(|bit| row[bit]).collect();
-            let mut text = format!(
-                " dpid:{datapath_id:016x}\nn_tables:{tables}, n_buffers:{buffers}\ncapabilities: {}\n",
-                words.join(" ")
+/// Text of a message whose length is right, and whether it could not be read.
+fn whole(bytes: &[u8], verbosity: u32) -> (String, bool) {
+    if bytes[1] == 0 {
+        return (hello(bytes), false);
+    }
+    let failed = |error: OfError| format!("***decode error: {}***\n", error.name());
+    let header = match Header::of(bytes) {
+        Ok(header) if header.row.fits(bytes.len() - header.length) => header,
+        Ok(header) => {
+            let lengths = header.row.lengths(header.length);
+            warn(
+                "ofp_msgs",
+                &format!("received {} with incorrect length {} ({lengths})", header.row.name, bytes.len()),
             );
-            if version == Version::V1_0 {
-                let mask = features.actions;
-                // Queueing is told beside output.
-                let order = (0..12).map(|index| {
-                    if index == 0 {
-                        0
-                    } else if index == 1 {
-                        11
-                    } else {
-                        index - 1
-                    }
-                });
-                let words: Vec<&str> =
-                    order.filter(|bit| mask >> bit & 1 != 0).map(|bit| ACTIONS[bit]).collect();
-                text += &format!("actions: {}\n", words.join(" "));
-            }
-            if version < Version::V1_3 {
-                text += &views::ports(&features.ports, version);
-            }
-            ("OFPT_FEATURES_REPLY".into(), text)
+            return (failed(OfError::RequestBadLength), true);
         }
-        Body::GetConfigRequest => ("OFPT_GET_CONFIG_REQUEST".into(), "\n".into()),
-        Body::GetConfigReply(flags, length) => ("OFPT_GET_CONFIG_REPLY".into(), config(*flags, *length)),
-        Body::SetConfig(flags, length) => ("OFPT_SET_CONFIG".into(), config(*flags, *length)),
-        Body::PacketIn(packet) => (own("PACKET_IN"), packet_in(packet, verbosity)),
-        Body::FlowRemoved(flow) => {
-            let reason = ["idle", "hard", "delete", "group_delete"]
-                .get(usize::from(flow.reason))
-                .copied()
-                .unwrap_or("unknown");
-            let text = matching(&flow.matching, flow.priority);
-            let table = if flow.table_id != 0 && flow.table_id != 255 {
-                format!(" table_id={}", flow.table_id)
-            } else {
-                String::new()
-            };
-            let cookie = if flow.cookie != 0 { format!(" cookie:{:#x}", flow.cookie) } else { String::new() };
-            (
-                own("FLOW_REMOVED"),
-                format!(
-                    " {text} reason={reason}{table}{cookie} duration{}s idle{} pkts{} bytes{}\n",
-                    duration(flow.duration),
-                    flow.idle_timeout,
-                    flow.packets,
-                    flow.bytes
-                ),
-            )
+        // There is no message of a version that there is not.
+        Err(OfError::RequestBadVersion) => {
+            let (version, kind) = (bytes[0], bytes[1]);
+            warn("ofp_msgs", &format!("unknown OpenFlow message (version {version}, type {kind})"));
+            return (failed(OfError::RequestBadType), true);
         }
+        Err(error) => return (failed(error), true),
+    };
+    let mut out = head(&header) + &multipart_flags(&header);
+    match heddle_openflow::decode(bytes) {
+        Ok(message) => {
+            out += &body(&message.body, bytes, header.form.version, verbosity);
+            if out.ends_with(' ') {
+                out.pop();
+            }
+            (out, false)
+        }
+        Err(fault) => {
+            explain(&header, bytes, fault.error);
+            (format!("{out} {}", failed(fault.error)), true)
+        }
+    }
+}
+
+/// Logs what a name of an error does not say.
+fn explain(header: &Header, bytes: &[u8], error: OfError) {
+    let inner =
+        bytes.get(header.length + 8..).and_then(|inner| heddle_openflow::bundle::inner_row(inner).ok());
+    if header.row.kind == Kind::BundleAdd
+        && error == OfError::BundleMsgUnsup
+        && let Some(inner) = inner
+    {
+        warn("ofp_bundle", &format!("{} message not allowed inside OFPT14_BUNDLE_ADD_MESSAGE", inner.name));
+    }
+}
+
+fn warn(module: &str, text: &str) {
+    log::write(module, Level::Warn, text);
+}
+
+/// A message's name, version and transaction id.
+fn head(header: &Header) -> String {
+    let version = match header.form.version {
+        Version::V1_0 => String::new(),
+        version => format!(" (OF{})", version.number()),
+    };
+    format!("{}{version} (xid={:#x}):", header.row.name, header.xid)
+}
+
+fn multipart_flags(header: &Header) -> String {
+    let mut flags = header.flags;
+    if flags == 0 {
+        return String::new();
+    }
+    let mut out = String::from(" flags=");
+    let is_reply = header.row.name.ends_with(" reply");
+    if flags & 1 != 0 && (is_reply || header.form.version >= Version::V1_3) {
+        out += "[more]";
+        flags &= !1;
+    }
+    if flags != 0 {
+        out += &format!("[***unknown flags {flags:#06x}***]");
+    }
+    out
+}
+
+/// A hello: it may come in any version, and hold what is not known.
+fn hello(bytes: &[u8]) -> String {
+    let version = match Version::of_byte(bytes[0]) {
+        Some(Version::V1_0) => String::new(),
+        Some(version) => format!(" (OF{})", version.number()),
+        None => format!(" (OF {:#04x})", bytes[0]),
+    };
+    let id = super::connection::xid(bytes);
+    let versions = match heddle_openflow::decode(bytes).map(|message| message.body) {
+        Ok(Body::Hello(versions)) => versions,
+        _ => 0,
+    };
+    let list: Vec<String> =
+        (1..32).filter(|bit| versions >> bit & 1 != 0).map(|bit| format!("{bit:#04x}")).collect();
+    let mut out = format!("OFPT_HELLO{version} (xid={id:#x}):\n version bitmap: {}\n", list.join(", "));
+    if !is_plain_hello(&bytes[HEADER_LEN..]) {
+        out += &format!(" unknown data in hello:\n{}", hex_dump(bytes));
+    }
+    out
+}
+
+/// Whether a hello's body holds bitmaps of versions that there may be, and nothing else.
+fn is_plain_hello(mut body: &[u8]) -> bool {
+    let mut plain = true;
+    while !body.is_empty() {
+        let [kind_high, kind, high, low, rest @ ..] = body else { return false };
+        let length = usize::from(u16::from_be_bytes([*high, *low]));
+        let padded = length.next_multiple_of(8);
+        let is_bitmap = [*kind_high, *kind] == [0, 1] && length > 4 && length.is_multiple_of(4);
+        let first = rest.first_chunk().map_or(0, |word| u32::from_be_bytes(*word));
+        if length < 4 || padded > body.len() {
+            return false;
+        }
+        if is_bitmap && first & 1 != 0 {
+            warn("ofp_util", "peer claims to support invalid OpenFlow version 0x00");
+        }
+        if is_bitmap && first & !1 == 0 {
+            warn("ofp_util", "peer does not support any OpenFlow version (between 0x01 and 0x1f)");
+        }
+        plain &= is_bitmap && first & !1 != 0;
+        body = &body[padded..];
+    }
+    plain
+}
+
+/// What follows a message's name.
+fn body(body: &Body, bytes: &[u8], version: Version, verbosity: u32) -> String {
+    match body {
+        Body::Error { number, data } => error(*number, data, version),
+        Body::EchoRequest(data) | Body::EchoReply(data) => {
+            let dump = if verbosity > 1 { hex_dump(data) } else { String::new() };
+            format!(" {} bytes of payload\n{dump}", data.len())
+        }
+        Body::FeaturesReply(shown) => features(shown, version),
+        Body::GetConfigReply(flags, length) | Body::SetConfig(flags, length) => config(*flags, *length),
+        Body::PacketIn(packet) | Body::PacketIn2(packet) | Body::Resume(packet) => {
+            packets::packet_in(packet, verbosity)
+        }
+        Body::FlowRemoved(flow) => flows::removed(flow),
         Body::PortStatus(reason, port) => {
             let word = ["ADD", "DEL", "MOD"].get(usize::from(*reason)).copied().unwrap_or("UNKNOWN");
-            ("OFPT_PORT_STATUS".into(), format!(" {word}:{}", views::port(port, version)))
+            format!(" {word}:{}", ports::port(port, version))
         }
-        Body::PacketOut(packet) => {
-            let PacketOut { buffer_id, in_port, actions, data, .. } = packet;
-            let words: Vec<String> = actions.iter().map(|one| flow_text::action(one, version)).collect();
-            let port =
-                heddle_openflow::port::name(*in_port).map_or_else(|| in_port.to_string(), str::to_owned);
-            let words = if words.is_empty() { "drop".into() } else { words.join(",") };
-            let held = match *buffer_id {
-                heddle_openflow::message::NO_BUFFER => format!(" data_len={}\n", data.len()),
-                id => format!(" buffer={id:#010x}\n"),
-            };
-            ("OFPT_PACKET_OUT".into(), format!(" in_port={port} actions={words}{held}"))
+        Body::PacketOut(packet) => packets::packet_out(packet, version, verbosity),
+        Body::FlowMod(flow) => format!(" {}", flows::change(flow, version)),
+        Body::GroupMod(group) => groups::change(group, version),
+        Body::PortMod(port) => ports::change(port),
+        Body::TableMod(table) => tables::change(table, version),
+        Body::MeterMod(meter) => meters::change(meter),
+        Body::QueueConfigRequest(port) => format!(" port={}", port_name(*port)),
+        Body::QueueConfigReply(port, queues) => ports::queues(*port, queues),
+        Body::MultipartRequest(request) => question(request, version),
+        Body::MultipartReply(reply) => statistics(reply, version, verbosity),
+        Body::RoleRequest(role, generation) | Body::RoleReply(role, generation) => {
+            // Nicira's form has none.
+            let has_one = Header::of(bytes).is_ok_and(|header| !header.form.nicira);
+            let has_one = has_one && *role != heddle_openflow::message::role::NO_CHANGE;
+            control::role(*role, if has_one { *generation } else { u64::MAX })
         }
-        Body::FlowMod(flow) => (own("FLOW_MOD"), format!(" {}\n", flow_mod(flow, version))),
-        Body::BarrierRequest => ("OFPT_BARRIER_REQUEST".into(), "\n".into()),
-        Body::BarrierReply => ("OFPT_BARRIER_REPLY".into(), "\n".into()),
-        Body::RoleRequest(role, _) | Body::RoleReply(role, _) => {
-            let word = ["nochange", "equal", "primary", "secondary"]
-                .get(*role as usize)
-                .copied()
-                .unwrap_or("unknown");
-            let name = if matches!(body, Body::RoleRequest(..)) { "ROLE_REQUEST" } else { "ROLE_REPLY" };
-            (own(name), format!(" role={word}\n"))
-        }
-        Body::FlowFormat(format) => (
-            "NXT_SET_FLOW_FORMAT".into(),
-            format!(" format={}\n", if *format == 2 { "nxm" } else { "openflow10" }),
+        Body::RoleStatus(status) => control::role_status(status),
+        Body::GetAsyncReply(config) | Body::SetAsync(config) => control::async_config(config),
+        Body::TableStatus(status) => tables::status(status),
+        Body::RequestForward(inner) => match heddle_openflow::decode(inner).map(|message| message.body) {
+            Ok(Body::GroupMod(group)) => format!(" reason=group_mod{}", groups::change(&group, version)),
+            Ok(Body::MeterMod(meter)) => format!(" reason=meter_mod{}", meters::change(&meter)),
+            _ => String::new(),
+        },
+        Body::BundleControl(control) => control::bundle_control(control),
+        Body::BundleAdd(add) => control::bundle_add(add, verbosity),
+        Body::FlowMonitorCancel(id) => format!(" id={id}"),
+        Body::FlowFormat(format) => format!(
+            " format={}",
+            ["openflow10", "(unknown)", "nxm"].get(*format as usize).copied().unwrap_or("(unknown)")
         ),
-        Body::FlowModTableId(on) => {
-            ("NXT_FLOW_MOD_TABLE_ID".into(), format!(" {}\n", if *on { "enable" } else { "disable" }))
+        Body::FlowModTableId(on) => format!(" {}", if *on { "enable" } else { "disable" }),
+        Body::PacketInFormat(format) => {
+            let name = ["standard", "nxt_packet_in", "nxt_packet_in2"].get(*format as usize);
+            format!(" format={}", name.copied().unwrap_or("(unknown)"))
         }
-        Body::PacketInFormat(format) => (
-            "NXT_SET_PACKET_IN_FORMAT".into(),
-            format!(" format={}\n", if *format == 1 { "nxt_packet_in" } else { "openflow10" }),
-        ),
-        Body::MultipartReply(reply) => statistics(reply, version, nicira),
-        Body::QueueConfigReply(port, queues) => {
-            ("OFPT_QUEUE_GET_CONFIG_REPLY".into(), views::queues(*port, queues))
-        }
-        other => (own("MESSAGE"), format!(" {other:?}\n")),
+        Body::ControllerId(id) => format!(" id={id}"),
+        Body::TlvTableMod(command, maps) => control::tlv_change(*command, maps),
+        Body::TlvTableReply(table) => control::tlv_table(table),
+        Body::CtFlushZone(zone) => format!(" zone_id={zone}"),
+        Body::CtFlush(flush) => control::ct_flush(flush),
+        Body::Hello(_)
+        | Body::FeaturesRequest
+        | Body::GetConfigRequest
+        | Body::BarrierRequest
+        | Body::BarrierReply
+        | Body::GetAsyncRequest
+        | Body::FlowMonitorPaused
+        | Body::FlowMonitorResumed
+        | Body::FlowAge
+        | Body::TlvTableRequest => String::new(),
     }
+}
+
+fn features(features: &Features, version: Version) -> String {
+    let mut text = format!(
+        " dpid:{:016x}\nn_tables:{}, n_buffers:{}",
+        features.datapath_id, features.tables, features.buffers
+    );
+    if features.auxiliary_id != 0 {
+        text += &format!(", auxiliary_id:{}", features.auxiliary_id);
+    }
+    let row = &CAPABILITIES[(version as usize).saturating_sub(1).min(2)];
+    // Bits without a name are those of other versions.
+    let known = (0..row.len()).filter(|bit| !row[*bit].is_empty()).fold(0, |all, bit| all | 1 << bit);
+    text += &format!("\ncapabilities: {}\n", ports::names(features.capabilities & known, row, " "));
+    if version == Version::V1_0 {
+        let words: Vec<&str> =
+            ACTIONS.iter().filter(|(bit, _)| features.actions >> bit & 1 != 0).map(|row| row.1).collect();
+        text += &format!("actions: {}\n", words.join(" "));
+    }
+    text + &ports::ports(&features.ports, version)
 }
 
 fn config(flags: u16, length: u16) -> String {
     let word = FRAGMENTS[usize::from(flags & 3)].1;
-    let invalid = if flags & 4 != 0 { " invalid_ttl_to_controller" } else { "" };
+    let invalid = if flags & INVALID_TTL != 0 { " invalid_ttl_to_controller" } else { "" };
     format!(" frags={word}{invalid} miss_send_len={length}\n")
 }
 
 /// An error's name, and the message that it quotes.
 fn error(number: (u16, u16), data: &[u8], version: Version) -> String {
-    let named = |error: &&OfError| {
-        let (wire, id) = error.wire(version);
-        wire == number && data.starts_with(&id)
+    let Some((known, used)) = OfError::of_wire(version, number, data) else {
+        return format!(" ***decode error: {}***", OfError::RequestBadLength.name());
     };
-    let known = OfError::ALL.iter().find(named);
-    let quoted = &data[known.map_or(0, |error| error.wire(version).1.len()).min(data.len())..];
-    let name = known
-        .map_or_else(|| format!("type {}, code {}", number.0, number.1), |error| error.name().to_owned());
-    let text = match heddle_openflow::decode(quoted) {
-        Ok(_) => message(quoted, 0),
-        Err(_) if number.0 == 0 => format!("{}\n", String::from_utf8_lossy(quoted)),
-        Err(_) => hex_dump(quoted),
+    let quoted = &data[used..];
+    let text = match known {
+        OfError::HelloIncompatible | OfError::HelloPermission => printable(quoted),
+        _ => message(quoted, 1),
     };
-    format!(" {name}\n{text}")
+    format!(" {}\n{text}", known.name())
 }
 
-/// A change of the flow tables.
-pub fn flow_mod(flow: &FlowMod, version: Version) -> String {
-    let mut out = String::from(match flow.command {
-        Command::Add => "ADD",
-        Command::Modify => "MOD",
-        Command::ModifyStrict => "MOD_STRICT",
-        Command::Delete => "DEL",
-        Command::DeleteStrict => "DEL_STRICT",
-    });
-    if flow.table_id != 0 && (flow.table_id != FlowMod::ALL_TABLES || version != Version::V1_0) {
-        out += &format!(" table:{}", flow.table_id);
-    }
-    let text = matching(&flow.matching, flow.priority);
-    if !text.is_empty() {
-        out += &format!(" {text}");
-    }
-    if flow.cookie != 0 || flow.cookie_mask != 0 {
-        out += &match flow.cookie_mask {
-            0 => format!(" cookie:{:#x}", flow.cookie),
-            mask => format!(" cookie:{:#x}/{mask:#x}", flow.cookie),
-        };
-    }
-    for (name, value) in [("idle", flow.idle_timeout), ("hard", flow.hard_timeout)] {
-        if value != 0 {
-            out += &format!(" {name}:{value}");
+/// Text that a peer wrote, with what is no letter as C writes it.
+fn printable(bytes: &[u8]) -> String {
+    let letter = |byte: &u8| match byte {
+        0x20..=0x7e if *byte != b'\\' && *byte != b'"' => char::from(*byte).to_string(),
+        byte => format!("\\{byte:03o}"),
+    };
+    bytes.iter().map(letter).collect()
+}
+
+/// What is asked for.
+fn question(request: &Request, version: Version) -> String {
+    let queue = |queue: u32| if queue == u32::MAX { "ALL".to_owned() } else { queue.to_string() };
+    match request {
+        Request::Flow(filter) | Request::Aggregate(filter) => flows::filter(filter),
+        Request::PortStats(port) => format!(" port_no={}", port_name(*port)),
+        Request::PortDesc(port) => format!(" port={}", port_name(*port)),
+        Request::QueueStats(port, number) => format!(" port={} queue={}", port_name(*port), queue(*number)),
+        Request::QueueDesc(port, u32::MAX) => format!(" port={}", port_name(*port)),
+        Request::QueueDesc(port, number) => format!(" port={} queue={number}", port_name(*port)),
+        Request::GroupStats(group) | Request::GroupDesc(group) => groups::wanted(*group),
+        Request::MeterStats(meter) | Request::MeterConfig(meter) => {
+            format!(" {}", meters::number(*meter, '='))
         }
+        Request::SetTableFeatures(list) => tables::features(list, version),
+        Request::FlowMonitor(requests) => flows::monitors(requests),
+        Request::Desc
+        | Request::Table
+        | Request::GroupFeatures
+        | Request::MeterFeatures
+        | Request::TableFeatures
+        | Request::TableDesc
+        | Request::IpfixBridge
+        | Request::IpfixFlow => String::new(),
     }
-    if flow.out_port != heddle_openflow::port::ANY {
-        out += &format!(
-            " out_port:{}",
-            heddle_openflow::port::name(flow.out_port)
-                .map_or_else(|| flow.out_port.to_string(), str::to_owned)
-        );
-    }
-    format!("{out} {}actions={}", flags(flow.flags), instructions(&flow.instructions, version))
 }
 
-fn packet_in(packet: &PacketIn, verbosity: u32) -> String {
-    let PacketIn { reason, table_id, cookie, total_len, matching, data, .. } = packet;
-    let mut out = String::new();
-    if *table_id != 0 && *table_id != 255 {
-        out += &format!(" table_id={table_id}");
-    }
-    if *cookie != 0 && *cookie != u64::MAX {
-        out += &format!(" cookie={cookie:#x}");
-    }
-    let reason = ["no_match", "action", "invalid_ttl", "action_set", "group", "packet_out"]
-        .get(usize::from(*reason))
-        .copied()
-        .unwrap_or("unknown");
-    out += &format!(
-        " total_len={total_len} {} (via {reason}) data_len={} (unbuffered)\n",
-        print_match(matching),
-        data.len()
-    );
-    out += &frame::frame(data);
-    if verbosity > 0 {
-        out += &hex_dump(data);
-    }
-    out
-}
-
-fn statistics(reply: &Reply, version: Version, nicira: bool) -> (String, String) {
-    let kind = if nicira { "NXST" } else { "OFPST" };
-    let named = |name: &str| format!("{kind}_{name} reply");
+fn statistics(reply: &Reply, version: Version, verbosity: u32) -> String {
     match reply {
         Reply::Desc(words) => {
             let titles = ["Manufacturer", "Hardware", "Software", "Serial Num", "DP Description"];
             let lines = titles.iter().zip(words).map(|(title, word)| format!("{title}: {word}\n"));
-            (named("DESC"), format!("\n{}", lines.collect::<String>()))
+            format!("\n{}", lines.collect::<String>())
         }
-        Reply::Flow(flows) => {
-            let mut text = String::from("\n");
-            for flow in flows {
-                let shown = Shown { flow, version, stats: true, names: None };
-                text += &format!("{}\n", flow_text::print(&shown));
-            }
-            (named("FLOW"), text)
-        }
-        Reply::Aggregate(Aggregate { packets, bytes, flows }) => {
-            (named("AGGREGATE"), format!(" packet_count={packets} byte_count={bytes} flow_count={flows}\n"))
-        }
-        Reply::Table(list) => (named("TABLE"), tables::print(list)),
-        Reply::PortStats(list) => (named("PORT"), views::port_statistics(list)),
-        Reply::PortDesc(list) => (named("PORT_DESC"), format!("\n{}", views::ports(list, version))),
-        Reply::GroupDesc(groups) => {
-            let lines = groups.iter().map(|group| format!(" {}\n", print_group_desc(group)));
-            (named("GROUP_DESC"), format!("\n{}", lines.collect::<String>()))
-        }
-        Reply::GroupStats(groups) => {
-            let lines = groups.iter().map(|group| format!(" {}\n", print_group_stats(group)));
-            (named("GROUP"), format!("\n{}", lines.collect::<String>()))
-        }
-        Reply::GroupFeatures(words) => (named("GROUP_FEATURES"), group_features(words)),
-        Reply::MeterFeatures(features) => (named("METER_FEATURES"), meter_features(features)),
-        Reply::QueueStats(list) => (named("QUEUE"), views::queue_statistics(list)),
-        Reply::MeterStats(list) if list.is_empty() => (named("METER"), "\n".into()),
-        Reply::MeterConfig(list) if list.is_empty() => (named("METER_CONFIG"), "\n".into()),
-        Reply::TableFeatures(_) => (named("TABLE_FEATURES"), "\n".into()),
-        other => (named("MESSAGE"), format!(" {other:?}\n")),
+        Reply::Flow(list) => flows::statistics(list, version),
+        Reply::Aggregate(sums) => flows::aggregate(sums),
+        Reply::Table(list) => tables::statistics(list, version),
+        Reply::PortStats(list) if verbosity == 0 => format!(" {} ports\n", list.len()),
+        Reply::QueueStats(list) if verbosity == 0 => format!(" {} queues\n", list.len()),
+        Reply::PortStats(list) => ports::port_statistics(list),
+        Reply::PortDesc(list) => format!("\n{}", ports::ports(list, version)),
+        Reply::GroupDesc(list) => groups::descriptions(list, version),
+        Reply::GroupStats(list) => groups::statistics(list),
+        Reply::GroupFeatures(words) => groups::features(words, version),
+        Reply::MeterStats(list) => meters::statistics(list),
+        Reply::MeterConfig(list) => meters::descriptions(list),
+        Reply::MeterFeatures(features) => meters::features(features),
+        Reply::QueueStats(list) => ports::queue_statistics(list),
+        Reply::QueueDesc(list) => ports::queue_descriptions(list),
+        Reply::TableFeatures(list) => tables::features(list, version),
+        Reply::TableDesc(list) => list.iter().map(tables::description).collect(),
+        Reply::FlowMonitor(updates) => flows::updates(updates, version),
+        Reply::IpfixBridge(stats) => control::ipfix_bridge(stats),
+        Reply::IpfixFlow(list) => control::ipfix_flows(list),
     }
-}
-
-fn group_features(words: &[u32; 10]) -> String {
-    // Actions of OpenFlow 1.3, by number, in the order that they are printed.
-    const WORDS: [(u32, &str); 12] = [
-        (0, "output"),
-        (22, "group"),
-        (25, "set_field"),
-        (18, "strip_vlan"),
-        (17, "push_vlan"),
-        (23, "mod_nw_ttl"),
-        (24, "dec_ttl"),
-        (15, "set_mpls_ttl"),
-        (16, "dec_mpls_ttl"),
-        (19, "push_mpls"),
-        (20, "pop_mpls"),
-        (21, "set_queue"),
-    ];
-    let mut out =
-        format!("\n Group table:\n    Types:  {:#x}\n    Capabilities:  {:#x}\n", words[0], words[1]);
-    for (index, name) in ["all", "select", "indirect", "fast failover"].iter().enumerate() {
-        let actions: Vec<&str> =
-            WORDS.iter().filter(|(bit, _)| words[6 + index] >> bit & 1 != 0).map(|row| row.1).collect();
-        out += &format!(
-            "    {name} group:\n       max_groups={:#x}\n       actions: {}\n",
-            words[2 + index],
-            actions.join(" ")
-        );
-    }
-    out
-}
-
-fn meter_features(features: &MeterFeatures) -> String {
-    let list = |mask: u32, names: &[(u32, &str)]| {
-        names.iter().filter(|(bit, _)| mask & bit != 0).map(|row| row.1).collect::<Vec<_>>().join(" ")
-    };
-    format!(
-        "\nmax_meter:{} max_bands:{} max_color:{}\nband_types: {}\ncapabilities: {}\n",
-        features.max_meters,
-        features.max_bands,
-        features.max_color,
-        list(features.band_types, &[(2, "drop"), (4, "dscp_remark")]),
-        list(features.capabilities, &[(1, "kbps"), (2, "pktps"), (4, "burst"), (8, "stats")])
-    )
 }
 
 /// Bytes in hexadecimal and as letters, sixteen on a line.
 pub fn hex_dump(bytes: &[u8]) -> String {
+    hex_lines(bytes, true)
+}
+
+/// Bytes in hexadecimal, sixteen on a line.
+pub fn hex_bytes(bytes: &[u8]) -> String {
+    hex_lines(bytes, false)
+}
+
+fn hex_lines(bytes: &[u8], with_letters: bool) -> String {
     let mut out = String::new();
     for (index, line) in bytes.chunks(16).enumerate() {
         out += &format!("{:08x} ", index * 16);
         for at in 0..16 {
             match line.get(at) {
                 Some(byte) => out += &format!("{}{byte:02x}", if at == 8 { '-' } else { ' ' }),
+                None if !with_letters => break,
                 None if at == 8 && line.len() == 8 => out += "-  ",
                 None => out += "   ",
             }
@@ -380,7 +451,10 @@ pub fn hex_dump(bytes: &[u8]) -> String {
             Some(_) => '.',
             None => ' ',
         };
-        out += &format!(" |{}|\n", (0..16).map(letters).collect::<String>());
+        if with_letters {
+            out += &format!(" |{}|", (0..16).map(letters).collect::<String>());
+        }
+        out.push('\n');
     }
     out
 }

@@ -31,7 +31,8 @@ const SHORTHANDS: [(&str, u16, Option<u8>); 14] = [
 const BEFORE_SHORTHANDS: [Field; 5] =
     [Field::PktMark, Field::RecircId, Field::DpHash, Field::ActsetOutput, Field::ConjId];
 /// Fields that are written last, in this order: the packet's, from its port inwards, after registers and tunnels.
-const LAST: [Field; 45] = [
+const LAST: [Field; 46] = [
+    Field::TunnelId,
     Field::Metadata,
     Field::InPort,
     Field::VlanTci,

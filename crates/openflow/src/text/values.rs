@@ -94,12 +94,15 @@ pub fn parse_value(field: Field, text: &str) -> Result<u128, TextError> {
     Ok(value)
 }
 
-pub(super) fn print_value(field: Field, value: u128) -> String {
+/// Writes a value of a field, without a mask.
+pub fn print_value(field: Field, value: u128) -> String {
     match field.spec().text {
         TextForm::Ethernet => print_mac(value),
         TextForm::Ipv4 => Ipv4Addr::from(value as u32).to_string(),
         TextForm::Ipv6 => Ipv6Addr::from(value).to_string(),
         TextForm::Port => print_port(value as u32),
+        // Zero has no base.
+        TextForm::Hex | TextForm::TcpFlags if value == 0 => "0".into(),
         TextForm::Hex | TextForm::TcpFlags => format!("{value:#x}"),
         TextForm::Decimal | TextForm::Frag => value.to_string(),
     }

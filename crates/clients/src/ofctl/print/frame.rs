@@ -17,7 +17,7 @@ pub fn frame(data: &[u8]) -> String {
     let kind = key.get(Field::EthType) as u16;
     let mut words = match tag & 0x1000 {
         0 => vec!["vlan_tci=0x0000".to_owned()],
-        _ => vec![format!("dl_vlan={}", tag & 0xfff), format!("dl_vlan_pcp={}", tag >> 13)],
+        _ => vec![format!("dl_vlan={}", tag & 0xfff), format!("dl_vlan_pcp={}", tag >> 13), inner_tag(data)],
     };
     words.push(format!("dl_src={}", octets(key.get(Field::EthSrc))));
     words.push(format!("dl_dst={}", octets(key.get(Field::EthDst))));
@@ -66,6 +66,10 @@ pub fn frame(data: &[u8]) -> String {
             words.push(format!("arp_tha={}", octets(key.get(Field::ArpTha))));
             "arp".into()
         }
+        (RARP, _) if data.len() >= ARP_AT + ARP_LEN => {
+            words.extend(reverse_arp(&data[ARP_AT..]));
+            "rarp".into()
+        }
         _ => {
             words.push(format!("dl_type={kind:#06x}"));
             String::new()
@@ -93,5 +97,67 @@ pub fn frame(data: &[u8]) -> String {
     if !name.is_empty() {
         words.insert(0, name);
     }
-    format!("{}\n", words.join(","))
+    format!("{}{}\n", words.join(","), checksum(data).unwrap_or_default())
+}
+
+/// Type of reverse ARP, and where its message lies in an untagged frame.
+const RARP: u16 = 0x8035;
+const ARP_AT: usize = 14;
+const ARP_LEN: usize = 28;
+
+/// A second tag, or that there is none.
+fn inner_tag(data: &[u8]) -> String {
+    let word = |at: usize| data.get(at..at + 2).map_or(0, |word| u16::from_be_bytes([word[0], word[1]]));
+    match word(16) {
+        0x8100 | 0x88a8 => format!("dl_vlan1={},dl_vlan_pcp1={}", word(18) & 0xfff, word(18) >> 13),
+        _ => "vlan_tci1=0x0000".into(),
+    }
+}
+
+fn reverse_arp(message: &[u8]) -> Vec<String> {
+    let ip = |at: usize| Ipv4Addr::new(message[at], message[at + 1], message[at + 2], message[at + 3]);
+    let mac = |at: usize| {
+        message[at..at + 6].iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().join(":")
+    };
+    vec![
+        format!("arp_spa={}", ip(14)),
+        format!("arp_tpa={}", ip(24)),
+        format!("arp_op={}", message[7]),
+        format!("arp_sha={}", mac(8)),
+        format!("arp_tha={}", mac(18)),
+    ]
+}
+
+/// The checksum of the packet's transport protocol, where it has one that is not cut off.
+fn checksum(data: &[u8]) -> Option<String> {
+    let word = |at: usize| data.get(at..at + 2).map(|word| u16::from_be_bytes([word[0], word[1]]));
+    let mut at = 12;
+    while matches!(word(at)?, 0x8100 | 0x88a8) {
+        at += 4;
+    }
+    let (kind, ip) = (word(at)?, at + 2);
+    let (protocol, transport, end) = match kind {
+        ethertype::IPV4 => {
+            // Only the first fragment has a header.
+            if word(ip + 6)? & 0x1fff != 0 {
+                return None;
+            }
+            let header = usize::from(data.get(ip)? & 0xf) * 4;
+            (*data.get(ip + 9)?, ip + header, ip + usize::from(word(ip + 2)?))
+        }
+        ethertype::IPV6 => (*data.get(ip + 6)?, ip + 40, ip + 40 + usize::from(word(ip + 4)?)),
+        _ => return None,
+    };
+    let left = end.min(data.len()).checked_sub(transport)?;
+    let (name, least, offset, width) = match protocol {
+        ipproto::TCP => ("tcp_csum", 20, 16, 2),
+        ipproto::UDP => ("udp_csum", 8, 6, 2),
+        ipproto::SCTP => ("sctp_csum", 12, 8, 4),
+        ipproto::ICMP if kind == ethertype::IPV4 => ("icmp_csum", 8, 2, 2),
+        ipproto::ICMPV6 if kind == ethertype::IPV6 => ("icmp6_csum", 4, 2, 2),
+        _ => return None,
+    };
+    let bytes = data.get(transport + offset..transport + offset + width).filter(|_| left >= least)?;
+    let value = bytes.iter().fold(0u32, |value, byte| value << 8 | u32::from(*byte));
+    Some(format!(" {name}:{value:x}"))
 }

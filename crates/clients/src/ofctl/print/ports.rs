@@ -1,10 +1,11 @@
 //! Ports and queues in text: descriptions and counters.
 
 use heddle_openflow::multipart::PortStats;
+use heddle_openflow::port::PortMod;
 use heddle_openflow::queue::{QueueDesc, QueueStats};
 use heddle_openflow::{PortDesc, Version, port};
 
-use super::flow_text::duration;
+use crate::ofctl::flow_text::duration;
 
 /// A port by its number, or its name where it is a reserved one.
 pub fn port_name(number: u32) -> String {
@@ -52,20 +53,23 @@ fn state(state: u32, version: Version) -> String {
     if version != Version::V1_0 {
         return names(state, &["LINK_DOWN", "BLOCKED", "LIVE"], " ");
     }
+    // A port that listens says nothing of it: so does one without a spanning tree.
     match (state & 1 != 0, state >> 8 & 3) {
         (true, 0) => "LINK_DOWN".to_owned(),
         (false, 0) => "0".to_owned(),
-        (down, stp) => format!("{}{}", if down { "LINK_DOWN " } else { "" }, STP[stp as usize]),
+        (down, stp) => format!("{}{}", STP[stp as usize], if down { "LINK_DOWN" } else { "" }),
     }
 }
 
 /// A port's description.
 pub fn port(port: &PortDesc, version: Version) -> String {
     let mac: Vec<String> = port.mac.iter().map(|byte| format!("{byte:02x}")).collect();
+    // A name ends where no letter follows.
+    let name: String = port.name.chars().take_while(|letter| (' '..='~').contains(letter)).collect();
     let mut out = format!(
         " {}({}): addr:{}\n     config:     {}\n     state:      {}\n",
         port_name(port.number),
-        port.name,
+        name,
         mac.join(":"),
         names(port.config, &CONFIG, " "),
         state(port.state, version)
@@ -141,22 +145,51 @@ pub fn queue_statistics(list: &[QueueStats]) -> String {
     out
 }
 
-/// The queues of a port. Rates are in tenths of a percent, and above a thousand say that there is none.
-pub fn queues(number: u32, list: &[QueueDesc]) -> String {
+/// A queue's rates, in tenths of a percent; above a thousand there is none.
+fn rates(queue: &QueueDesc) -> String {
     let rate = |name: &str, rate: Option<u16>| match rate {
-        None => String::new(),
         Some(rate @ 0..=1000) => format!(" {name}:{}.{}%", rate / 10, rate % 10),
+        None | Some(u16::MAX) => String::new(),
         Some(_) => format!(" {name}:(disabled)"),
     };
+    rate("min_rate", queue.min_rate) + &rate("max_rate", queue.max_rate)
+}
+
+/// Queues of any port, by port and number.
+pub fn queue_descriptions(list: &[QueueDesc]) -> String {
     let mut sorted: Vec<&QueueDesc> = list.iter().collect();
     sorted.sort_by_key(|queue| (queue.port, queue.queue));
-    let lines = sorted.into_iter().map(|queue| {
-        format!(
-            "queue {}:{}{}\n",
-            queue.queue,
-            rate("min_rate", queue.min_rate),
-            rate("max_rate", queue.max_rate)
-        )
-    });
-    format!(" port={}\n{}", port_name(number), lines.collect::<String>())
+    let (mut out, mut last) = (String::from(" "), None);
+    for queue in sorted {
+        if last != Some(queue.port) {
+            last = Some(queue.port);
+            out += &format!("port={}\n", port_name(queue.port));
+        }
+        out += &format!("queue {}:{}\n", queue.queue, rates(queue));
+    }
+    out
+}
+
+/// The queues of a port.
+pub fn queues(number: u32, list: &[QueueDesc]) -> String {
+    match list {
+        [] => format!(" port={}\n", port_name(number)),
+        list => queue_descriptions(list),
+    }
+}
+
+/// A change of a port.
+pub fn change(port: &PortMod) -> String {
+    let mac: Vec<String> = port.mac.iter().map(|byte| format!("{byte:02x}")).collect();
+    let advertise = match port.advertise {
+        0 => "UNCHANGED".into(),
+        features => names(features, &FEATURES, " "),
+    };
+    format!(
+        " port: {}: addr:{}\n     config: {}\n     mask:   {}\n     advertise: {advertise}\n",
+        port_name(port.number),
+        mac.join(":"),
+        names(port.config, &CONFIG, " "),
+        names(port.mask, &CONFIG, " ")
+    )
 }
