@@ -3,13 +3,17 @@
 //! What a switch sends is printed as it came, in the words of its version. Flows, groups and the like are read and written
 //! by the codec; what that has no value for yet is refused by name.
 
+mod bundle;
 mod commands;
 mod connection;
+mod extras;
 mod flow_text;
 mod flows;
+mod groups;
 mod monitor;
 mod names;
 mod print;
+mod tools;
 
 use std::io::Write;
 
@@ -40,6 +44,7 @@ const OWN: &[Opt] = &[
     opt("bundle", ' ', Takes::Nothing),
     opt("may-create", ' ', Takes::Nothing),
     opt("read-only", ' ', Takes::Nothing),
+    opt("raw", ' ', Takes::Nothing),
     opt("color", ' ', Takes::Maybe),
     opt("unixctl", ' ', Takes::Value),
     opt("help", 'h', Takes::Nothing),
@@ -80,6 +85,8 @@ struct Settings {
     stats: bool,
     bundle: bool,
     may_create: bool,
+    /// Read bytes, not hexadecimal text.
+    raw: bool,
     verbosity: u32,
     packet_in: Option<u32>,
     unixctl: Option<String>,
@@ -115,7 +122,7 @@ commands! {
     "dump-desc", 1, 1, "SWITCH", commands::dump_desc;
     "dump-tables", 1, 1, "SWITCH", commands::dump_tables;
     "dump-table-features", 1, 1, "SWITCH", commands::dump_table_features;
-    "dump-table-desc", 1, 1, "SWITCH", commands::missing;
+    "dump-table-desc", 1, 1, "SWITCH", commands::dump_table_desc;
     "mod-table", 3, 3, "SWITCH TABLE MOD", commands::mod_table;
     "get-frags", 1, 1, "SWITCH", commands::fragments;
     "set-frags", 2, 2, "SWITCH MODE", commands::set_fragments;
@@ -138,35 +145,40 @@ commands! {
     "probe", 1, 1, "TARGET", commands::probe;
     "ping", 1, 2, "TARGET [N]", commands::ping;
     "benchmark", 3, 3, "TARGET N COUNT", commands::benchmark;
-    "add-group", 1, 2, "SWITCH GROUP", commands::add_group;
-    "add-groups", 1, 2, "SWITCH FILE", commands::add_groups;
-    "mod-group", 1, 2, "SWITCH GROUP", commands::mod_group;
-    "del-groups", 1, 2, "SWITCH [GROUP]", commands::delete_groups;
-    "insert-buckets", 1, 2, "SWITCH GROUP", commands::missing;
-    "remove-buckets", 1, 2, "SWITCH GROUP", commands::missing;
-    "dump-groups", 1, 2, "SWITCH [GROUP]", commands::dump_groups;
-    "dump-group-stats", 1, 2, "SWITCH [GROUP]", commands::dump_group_stats;
-    "dump-group-features", 1, 1, "SWITCH", commands::dump_group_features;
-    "add-meter", 2, 2, "SWITCH METER", commands::missing;
-    "mod-meter", 2, 2, "SWITCH METER", commands::missing;
-    "del-meter", 1, 2, "SWITCH [METER]", commands::delete_meters;
-    "del-meters", 1, 2, "SWITCH [METER]", commands::delete_meters;
-    "dump-meter", 1, 2, "SWITCH [METER]", commands::dump_meters;
-    "dump-meters", 1, 2, "SWITCH [METER]", commands::dump_meters;
-    "meter-stats", 1, 2, "SWITCH [METER]", commands::meter_stats;
-    "meter-features", 1, 1, "SWITCH", commands::meter_features;
-    "bundle", 2, 2, "SWITCH FILE", commands::missing;
-    "add-tlv-map", 2, 2, "SWITCH MAP", commands::missing;
-    "del-tlv-map", 1, 2, "SWITCH [MAP]", commands::missing;
-    "dump-tlv-map", 1, 1, "SWITCH", commands::missing;
-    "dump-ipfix-bridge", 1, 1, "SWITCH", commands::missing;
-    "dump-ipfix-flow", 1, 1, "SWITCH", commands::missing;
-    "ct-flush-zone", 2, 2, "SWITCH ZONE", commands::missing;
-    "ct-flush", 1, 4, "SWITCH [ZONE=N] [TUPLE] [TUPLE]", commands::missing;
+    "add-group", 1, 2, "SWITCH GROUP", groups::add_group;
+    "add-groups", 1, 2, "SWITCH FILE", groups::add_groups;
+    "mod-group", 1, 2, "SWITCH GROUP", groups::mod_group;
+    "del-groups", 1, 2, "SWITCH [GROUP]", groups::delete_groups;
+    "insert-buckets", 1, 2, "SWITCH GROUP", groups::insert_buckets;
+    "remove-buckets", 1, 2, "SWITCH GROUP", groups::remove_buckets;
+    "dump-groups", 1, 2, "SWITCH [GROUP]", groups::dump_groups;
+    "dump-group-stats", 1, 2, "SWITCH [GROUP]", groups::dump_group_stats;
+    "dump-group-features", 1, 1, "SWITCH", groups::dump_group_features;
+    "add-meter", 2, 2, "SWITCH METER", groups::add_meter;
+    "mod-meter", 2, 2, "SWITCH METER", groups::mod_meter;
+    "del-meter", 1, 2, "SWITCH [METER]", groups::delete_meters;
+    "del-meters", 1, 2, "SWITCH [METER]", groups::delete_meters;
+    "dump-meter", 1, 2, "SWITCH [METER]", groups::dump_meters;
+    "dump-meters", 1, 2, "SWITCH [METER]", groups::dump_meters;
+    "meter-stats", 1, 2, "SWITCH [METER]", groups::meter_stats;
+    "meter-features", 1, 1, "SWITCH", groups::meter_features;
+    "bundle", 2, 2, "SWITCH FILE", bundle::bundle;
+    "add-tlv-map", 2, 2, "SWITCH MAP", extras::add_tlv_map;
+    "del-tlv-map", 1, 2, "SWITCH [MAP]", extras::del_tlv_map;
+    "dump-tlv-map", 1, 1, "SWITCH", extras::dump_tlv_map;
+    "dump-ipfix-bridge", 1, 1, "SWITCH", extras::dump_ipfix_bridge;
+    "dump-ipfix-flow", 1, 1, "SWITCH", extras::dump_ipfix_flow;
+    "ct-flush-zone", 2, 2, "SWITCH ZONE", extras::ct_flush_zone;
+    "set-packet-in-format", 2, 2, "SWITCH FORMAT", extras::set_packet_in_format;
+    "ct-flush", 1, 6, "SWITCH [ZONE=N] [MARK=N] [LABELS=N] [TUPLE] [TUPLE]", extras::ct_flush;
     "parse-flow", 1, 1, "FLOW", flows::parse_flow;
     "parse-flows", 1, 1, "FILE", flows::parse_flows;
-    "ofp-print", 1, 2, "HEX [VERBOSITY]", commands::print_message;
-    "ofp-parse", 1, 1, "FILE", commands::parse_file;
+    "ofp-print", 1, 2, "HEX [VERBOSITY]", tools::print_message;
+    "ofp-parse", 1, 1, "FILE", tools::parse_file;
+    "print-error", 1, 1, "ERROR", tools::print_error;
+    "encode-error-reply", 2, 2, "ERROR MESSAGE", tools::encode_error_reply;
+    "parse-actions", 1, 1, "ACTIONS", tools::parse_actions_text;
+    "parse-group", 1, 1, "GROUP", tools::parse_group_text;
 }
 
 fn help() -> String {
@@ -223,6 +235,7 @@ fn take_options(given: &[Given], out: &mut dyn Write) -> Result<Option<Settings>
         stats: true,
         bundle: false,
         may_create: false,
+        raw: false,
         verbosity: 0,
         packet_in: None,
         unixctl: None,
@@ -235,12 +248,7 @@ fn take_options(given: &[Given], out: &mut dyn Write) -> Result<Option<Settings>
             "protocols" => settings.versions = parse_versions(given.text())?,
             "flow-format" => parse_format(given.text(), &mut settings)?,
             "packet-in-format" => {
-                settings.packet_in = Some(match given.text() {
-                    "standard" | "openflow10" => 0,
-                    "nxt_packet_in" | "nxm" => 1,
-                    "nxt_packet_in2" => 1,
-                    other => return fail(format!("unknown packet-in format `{other}'")),
-                });
+                settings.packet_in = Some(packet_in_format(given.text())?);
             }
             "more" => settings.verbosity += 1,
             "strict" => settings.strict = true,
@@ -259,6 +267,7 @@ fn take_options(given: &[Given], out: &mut dyn Write) -> Result<Option<Settings>
             "no-stats" => settings.stats = false,
             "bundle" => settings.bundle = true,
             "may-create" => settings.may_create = true,
+            "raw" => settings.raw = true,
             "unixctl" => settings.unixctl = given.value.clone(),
             "help" | "option" | "version" => {
                 let text = match given.name.as_str() {
@@ -276,6 +285,16 @@ fn take_options(given: &[Given], out: &mut dyn Write) -> Result<Option<Settings>
     }
     timeout::arm(seconds);
     Ok(Some(settings))
+}
+
+/// The number of a form in which packets come.
+fn packet_in_format(name: &str) -> Result<u32, Fatal> {
+    match name {
+        "standard" | "openflow10" => Ok(0),
+        "nxt_packet_in" | "nxm" => Ok(1),
+        "nxt_packet_in2" => Ok(2),
+        other => fail(format!("unknown packet-in format `{other}'")),
+    }
 }
 
 /// Reads a list of versions: `OpenFlow10,OpenFlow13`.
@@ -313,6 +332,15 @@ impl Context<'_> {
     /// Calls the switch that the first word names.
     fn open(&self) -> Result<Connection, Fatal> {
         Connection::open(&self.words[0], "mgmt", self.settings.versions)
+    }
+
+    /// The same for changes, which may have to go as a bundle: OpenFlow 1.4 is allowed where no version with bundles is.
+    fn open_for_changes(&mut self) -> Result<Connection, Fatal> {
+        if self.settings.bundle {
+            let able = self.settings.versions & bundle::VERSIONS;
+            self.settings.versions = if able == 0 { Version::V1_4.bit() } else { able };
+        }
+        self.open()
     }
 
     /// Prints messages as they came.

@@ -2,28 +2,22 @@
 
 use std::time::Instant;
 
-use heddle_openflow::group::{GroupCommand, GroupMod};
 use heddle_openflow::message::PacketOut;
-use heddle_openflow::modify::{MeterMod, PortMod, TableMod};
+use heddle_openflow::modify::{PortMod, TableMod};
 use heddle_openflow::multipart::Request;
 use heddle_openflow::port::{self, config};
-use heddle_openflow::text::{parse_actions, parse_group, parse_number, parse_port};
+use heddle_openflow::table::Vacancy;
+use heddle_openflow::table::config::{EVICTION, MISS_NAMES, VACANCY_EVENTS};
+use heddle_openflow::text::{parse_actions, parse_port};
 use heddle_openflow::{Body, PortDesc, Version};
 
 use super::connection::Connection;
 use super::monitor::hex;
 use super::print::FRAGMENTS;
-use super::{Context, ports, print};
+use super::{Context, ports};
 use crate::fatal::{Fatal, fail};
 
-/// What the codec cannot say yet.
-pub(super) fn missing(_: &mut Context<'_>) -> Result<u8, Fatal> {
-    fail(
-        "this command needs messages that are not there yet (meters' bands, buckets one by one, bundles, OpenFlow 1.5)",
-    )
-}
-
-fn print_reply(context: &mut Context<'_>, request: Request) -> Result<u8, Fatal> {
+pub(super) fn print_reply(context: &mut Context<'_>, request: Request) -> Result<u8, Fatal> {
     let mut connection = context.open()?;
     let messages = connection.ask(Body::MultipartRequest(request), false)?;
     context.print(&messages)?;
@@ -52,7 +46,7 @@ pub(super) fn dump_tables(context: &mut Context<'_>) -> Result<u8, Fatal> {
 }
 
 pub(super) fn dump_table_features(context: &mut Context<'_>) -> Result<u8, Fatal> {
-    if context.settings.versions & Version::V1_3.bit() == 0 {
+    if context.settings.versions & (Version::V1_3.bit() | NEWER) == 0 {
         return fail("dump-table-features needs OpenFlow 1.3 or later ('-O OpenFlow13')");
     }
     print_reply(context, Request::TableFeatures)
@@ -64,31 +58,78 @@ pub(super) fn mod_table(context: &mut Context<'_>) -> Result<u8, Fatal> {
         (_, Ok(table)) => table,
         (other, _) => return fail(format!("unknown table \"{other}\"")),
     };
-    match context.words[2].as_str() {
-        word @ ("controller" | "continue" | "drop") => {
-            return fail(format!(
-                "table_mod '{word}' requires one of the OpenFlow versions OpenFlow11, OpenFlow12"
-            ));
-        }
-        word @ ("evict" | "noevict" | "vacancy" | "novacancy") => {
-            return fail(format!(
-                "table_mod '{word}' requires one of the OpenFlow versions OpenFlow14, OpenFlow15"
-            ));
-        }
-        other if other.starts_with("vacancy:") => {
-            return fail("vacancy events need OpenFlow 1.4, which is not there yet");
-        }
-        other => {
-            if other != "0" {
-                return fail(format!("invalid table_mod setting {other}"));
-            }
-        }
+    let (versions, config, vacancy) = table_setting(&context.words[2])?;
+    let word = context.words[2].split(':').next().unwrap_or_default();
+    if context.settings.versions & versions == 0 {
+        let names = Version::ALL.iter().filter(|version| versions & version.bit() != 0);
+        let names: Vec<String> =
+            names.map(|version| format!("OpenFlow{}", version.number().replace('.', ""))).collect();
+        return fail(format!(
+            "table_mod '{word}' requires one of the OpenFlow versions {}",
+            names.join(", ")
+        ));
     }
+    context.settings.versions &= versions;
     let mut connection = context.open()?;
-    let error = connection
-        .settle(vec![(Body::TableMod(TableMod { table_id: table, ..TableMod::default() }), false)])?;
+    let mut change = TableMod { table_id: table, config, vacancy, ..TableMod::default() };
+    if versions == NEWER {
+        // The message says the whole configuration: what was not named stays as it is.
+        let there = table_config(&mut connection, table)?;
+        let named = if matches!(word, "evict" | "noevict") { EVICTION } else { VACANCY_EVENTS };
+        change.config |= there.config & !named;
+        change.vacancy = change.vacancy.or(there.vacancy);
+    }
+    let error = connection.settle(vec![(Body::TableMod(change), false)])?;
     context.refuse(error)?;
     Ok(0)
+}
+
+/// Versions whose tables are configured by what becomes of packets, and by flows that go.
+const OLDER: u32 = Version::V1_1.bit() | Version::V1_2.bit();
+const NEWER: u32 = Version::V1_4.bit() | Version::V1_5.bit();
+
+/// The versions that have a setting, its bits, and when events are told.
+fn table_setting(word: &str) -> Result<(u32, u32, Option<Vacancy>), Fatal> {
+    if let Some(bounds) = word.strip_prefix("vacancy:") {
+        let bounds =
+            bounds.split_once(',').and_then(|(down, up)| Some((down.parse().ok()?, up.parse().ok()?)));
+        return match bounds {
+            Some((down, up)) if down <= up && up <= 100 => {
+                Ok((NEWER, VACANCY_EVENTS, Some(Vacancy { down, up, current: 0 })))
+            }
+            Some((down, up)) if down > up => fail(format!(
+                "Invalid vacancy value vacancy_down should be less than vacancy_up: {down},{up}"
+            )),
+            _ => fail(format!("Invalid vacancy value \"{word}\"")),
+        };
+    }
+    match (word, MISS_NAMES.iter().position(|name| *name == word)) {
+        (_, Some(miss)) => Ok((OLDER, miss as u32, None)),
+        ("evict", _) => Ok((NEWER, EVICTION, None)),
+        ("noevict" | "novacancy", _) => Ok((NEWER, 0, None)),
+        _ => fail(format!("invalid table_mod setting {word}")),
+    }
+}
+
+/// How a table is configured.
+fn table_config(connection: &mut Connection, table: u8) -> Result<TableMod, Fatal> {
+    for bytes in connection.ask(Body::MultipartRequest(Request::TableDesc), false)? {
+        if let Ok(Body::MultipartReply(heddle_openflow::multipart::Reply::TableDesc(list))) =
+            heddle_openflow::decode(&bytes).map(|message| message.body)
+            && let Some(found) = list.into_iter().find(|one| one.table_id == table)
+        {
+            return Ok(found);
+        }
+    }
+    Ok(TableMod { table_id: table, ..TableMod::default() })
+}
+
+pub(super) fn dump_table_desc(context: &mut Context<'_>) -> Result<u8, Fatal> {
+    if context.settings.versions & NEWER == 0 {
+        return fail("dump-table-desc needs OpenFlow 1.4 or later ('-O OpenFlow14')");
+    }
+    context.settings.versions &= NEWER;
+    print_reply(context, Request::TableDesc)
 }
 
 fn switch_config(connection: &mut Connection) -> Result<(u16, u16), Fatal> {
@@ -150,8 +191,8 @@ pub(super) fn dump_ports(context: &mut Context<'_>) -> Result<u8, Fatal> {
 pub(super) fn dump_ports_desc(context: &mut Context<'_>) -> Result<u8, Fatal> {
     let mut connection = context.open()?;
     // A port is named for OpenFlow 1.5 alone; others list all.
-    port_of(context, &mut connection)?;
-    let messages = connection.ask(Body::MultipartRequest(Request::PortDesc(port::ANY)), false)?;
+    let number = port_of(context, &mut connection)?;
+    let messages = connection.ask(Body::MultipartRequest(Request::PortDesc(number)), false)?;
     context.print(&messages)?;
     Ok(0)
 }
@@ -242,7 +283,12 @@ pub(super) fn queue_get_config(context: &mut Context<'_>) -> Result<u8, Fatal> {
         _ => vec![number],
     };
     for number in numbers {
-        let messages = connection.ask(Body::QueueConfigRequest(number), false)?;
+        // OpenFlow 1.4 has queues among its descriptions.
+        let question = match connection.version >= Version::V1_4 {
+            true => Body::MultipartRequest(Request::QueueDesc(number, u32::MAX)),
+            false => Body::QueueConfigRequest(number),
+        };
+        let messages = connection.ask(question, false)?;
         context.print(&messages)?;
     }
     Ok(0)
@@ -361,161 +407,5 @@ pub(super) fn benchmark(context: &mut Context<'_>) -> Result<u8, Fatal> {
         seconds * 1e3,
         rate * whole as f64
     )?;
-    Ok(0)
-}
-
-/// The formats that have a message of OpenFlow 1.3, where another version was asked for.
-fn needs_1_3(context: &Context<'_>) -> Result<(), Fatal> {
-    if context.settings.versions & Version::V1_3.bit() != 0 {
-        return Ok(());
-    }
-    fail(
-        "none of the usable flow formats (OXM-OpenFlow13,OXM-OpenFlow14,OXM-OpenFlow15) is among the allowed flow formats (OpenFlow10,NXM)",
-    )
-}
-
-/// Groups go by messages of OpenFlow 1.1 and later.
-fn groups_need_1_3(context: &Context<'_>) -> Result<(), Fatal> {
-    if context.settings.versions & Version::V1_3.bit() != 0 {
-        return Ok(());
-    }
-    fail("groups over OpenFlow 1.0 are not there yet; use -O OpenFlow13")
-}
-
-fn change_groups(context: &mut Context<'_>, groups: Vec<GroupMod>) -> Result<u8, Fatal> {
-    let mut connection = context.open()?;
-    let error =
-        connection.settle(groups.into_iter().map(|group| (Body::GroupMod(group), false)).collect())?;
-    context.refuse(error)?;
-    Ok(0)
-}
-
-fn group(text: &str, command: GroupCommand) -> Result<GroupMod, Fatal> {
-    parse_group(text, command).map_err(|error| Fatal::new(error.to_string()))
-}
-
-pub(super) fn add_group(context: &mut Context<'_>) -> Result<u8, Fatal> {
-    groups_need_1_3(context)?;
-    let text = context.words.get(1).map_or("", String::as_str);
-    let group = group(text, GroupCommand::Add)?;
-    change_groups(context, vec![group])
-}
-
-pub(super) fn add_groups(context: &mut Context<'_>) -> Result<u8, Fatal> {
-    groups_need_1_3(context)?;
-    let name = context.words.get(1).map_or("-", String::as_str);
-    let text = if name == "-" {
-        std::io::read_to_string(std::io::stdin())?
-    } else {
-        std::fs::read_to_string(name)
-            .map_err(|error| Fatal::system(format!("{name}: open failed"), &error))?
-    };
-    let lines = text
-        .lines()
-        .map(|line| line.split('#').next().unwrap_or_default().trim())
-        .filter(|line| !line.is_empty());
-    let groups = lines.map(|line| group(line, GroupCommand::Add)).collect::<Result<Vec<_>, _>>()?;
-    change_groups(context, groups)
-}
-
-pub(super) fn mod_group(context: &mut Context<'_>) -> Result<u8, Fatal> {
-    groups_need_1_3(context)?;
-    if context.settings.may_create {
-        return fail("--may-create needs a message that is not there yet");
-    }
-    let text = context.words.get(1).map_or("", String::as_str);
-    let group = group(text, GroupCommand::Modify)?;
-    change_groups(context, vec![group])
-}
-
-pub(super) fn delete_groups(context: &mut Context<'_>) -> Result<u8, Fatal> {
-    groups_need_1_3(context)?;
-    let text = context.words.get(1).map_or("group_id=all", String::as_str);
-    let group = group(text, GroupCommand::Delete)?;
-    change_groups(context, vec![group])
-}
-
-fn group_of(context: &Context<'_>) -> Result<u32, Fatal> {
-    match context.words.get(1).map(String::as_str) {
-        None => Ok(GroupMod::ALL),
-        Some(word) => {
-            let word = word.strip_prefix("group_id=").unwrap_or(word);
-            match (word, parse_number(word).ok().and_then(|number| u32::try_from(number).ok())) {
-                ("all" | "ALL", _) => Ok(GroupMod::ALL),
-                (_, Some(number)) => Ok(number),
-                _ => fail(format!("invalid group \"{word}\"")),
-            }
-        }
-    }
-}
-
-pub(super) fn dump_groups(context: &mut Context<'_>) -> Result<u8, Fatal> {
-    groups_need_1_3(context)?;
-    group_of(context)?;
-    print_reply(context, Request::GroupDesc(GroupMod::ALL))
-}
-
-pub(super) fn dump_group_stats(context: &mut Context<'_>) -> Result<u8, Fatal> {
-    groups_need_1_3(context)?;
-    let group = group_of(context)?;
-    print_reply(context, Request::GroupStats(group))
-}
-
-pub(super) fn dump_group_features(context: &mut Context<'_>) -> Result<u8, Fatal> {
-    groups_need_1_3(context)?;
-    print_reply(context, Request::GroupFeatures)
-}
-
-fn meter_of(context: &Context<'_>) -> Result<u32, Fatal> {
-    needs_1_3(context)?;
-    match context.words.get(1).map(String::as_str) {
-        None | Some("all" | "meter=all") => Ok(MeterMod::ALL),
-        Some(word) => match word.strip_prefix("meter=").unwrap_or(word).parse() {
-            Ok(number) => Ok(number),
-            Err(_) => fail(format!("invalid meter \"{word}\"")),
-        },
-    }
-}
-
-pub(super) fn dump_meters(context: &mut Context<'_>) -> Result<u8, Fatal> {
-    let meter = meter_of(context)?;
-    print_reply(context, Request::MeterConfig(meter))
-}
-
-pub(super) fn meter_stats(context: &mut Context<'_>) -> Result<u8, Fatal> {
-    let meter = meter_of(context)?;
-    print_reply(context, Request::MeterStats(meter))
-}
-
-pub(super) fn meter_features(context: &mut Context<'_>) -> Result<u8, Fatal> {
-    needs_1_3(context)?;
-    print_reply(context, Request::MeterFeatures)
-}
-
-pub(super) fn delete_meters(context: &mut Context<'_>) -> Result<u8, Fatal> {
-    let meter_id = meter_of(context)?;
-    let mut connection = context.open()?;
-    let change = MeterMod { command: MeterMod::DELETE, flags: 0, meter_id, bands: Vec::new() };
-    let error = connection.settle(vec![(Body::MeterMod(change), false)])?;
-    context.refuse(error)?;
-    Ok(0)
-}
-
-pub(super) fn print_message(context: &mut Context<'_>) -> Result<u8, Fatal> {
-    let Some(bytes) = hex(&context.words[0]) else { return fail("trailing garbage following hex bytes") };
-    let verbosity = context.words.get(1).and_then(|word| word.parse().ok()).unwrap_or(2);
-    write!(context.out, "{}", print::message(&bytes, verbosity))?;
-    Ok(0)
-}
-
-/// Prints the messages of a file, one after another as they came over a stream.
-pub(super) fn parse_file(context: &mut Context<'_>) -> Result<u8, Fatal> {
-    let name = &context.words[0];
-    let bytes = std::fs::read(name).map_err(|error| Fatal::system(format!("{name}: open failed"), &error))?;
-    let mut framer = heddle_openflow::Framer::default();
-    framer.push(&bytes);
-    while let Some(Ok(message)) = framer.next_message() {
-        write!(context.out, "{}", print::message(&message, context.settings.verbosity + 2))?;
-    }
     Ok(0)
 }

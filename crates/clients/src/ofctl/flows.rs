@@ -9,21 +9,23 @@ use heddle_openflow::{Body, Command, FlowMod, Version};
 use super::connection::Connection;
 use super::flow_text::{self, Shown, parse_filter, parse_line};
 use super::names::Ports;
-use super::{Context, ports, print};
+use super::{Context, bundle, ports, print};
 use crate::fatal::{Fatal, fail, reason};
 
 /// Largest file of flows, 1 GiB.
 const MAX_FILE: u64 = 1 << 30;
 
-fn allowed(context: &Context<'_>) -> &'static str {
-    match (
-        context.settings.versions & Version::V1_3.bit() != 0,
-        context.settings.versions & Version::V1_0.bit() != 0,
-    ) {
-        (true, true) => "OpenFlow10,NXM,OXM-OpenFlow13",
-        (true, false) => "OXM-OpenFlow13",
-        _ => "OpenFlow10,NXM",
-    }
+/// Names of the formats of flows that the options allow.
+pub(super) fn allowed(context: &Context<'_>) -> String {
+    let settings = &context.settings;
+    let name = |version: &Version| match version {
+        Version::V1_0 if settings.nicira => "OpenFlow10,NXM".to_owned(),
+        Version::V1_0 => "OpenFlow10".to_owned(),
+        Version::V1_1 => "OpenFlow11".to_owned(),
+        version => format!("OXM-OpenFlow{}", version.number().replace('.', "")),
+    };
+    let versions = Version::ALL.iter().filter(|version| settings.versions & version.bit() != 0);
+    versions.map(name).collect::<Vec<_>>().join(",")
 }
 
 /// That the version can say what a flow does.
@@ -130,11 +132,21 @@ pub(super) fn dump_aggregate(context: &mut Context<'_>) -> Result<u8, Fatal> {
 
 /// Sends changes, and waits until the switch has made them.
 fn change(context: &Context<'_>, connection: &mut Connection, flows: Vec<FlowMod>) -> Result<(), Fatal> {
-    if context.settings.bundle {
-        return fail("--bundle needs OpenFlow 1.4 or later, which is not there yet");
-    }
     for flow in &flows {
         check_format(context, connection.version, flow)?;
+    }
+    let bodies = flows.into_iter().map(|flow| (Body::FlowMod(flow), context.settings.nicira)).collect();
+    send_changes(context, connection, bodies)
+}
+
+/// Sends changes: as one bundle where that was asked for, else one by one with a barrier behind them.
+pub(super) fn send_changes(
+    context: &Context<'_>,
+    connection: &mut Connection,
+    changes: Vec<(Body, bool)>,
+) -> Result<(), Fatal> {
+    if context.settings.bundle {
+        return bundle::send(context, connection, changes.into_iter().map(|(body, _)| body).collect());
     }
     let mut bodies = Vec::new();
     if connection.version == Version::V1_0 {
@@ -144,7 +156,7 @@ fn change(context: &Context<'_>, connection: &mut Connection, flows: Vec<FlowMod
         }
         bodies.push((Body::FlowModTableId(true), true));
     }
-    bodies.extend(flows.into_iter().map(|flow| (Body::FlowMod(flow), context.settings.nicira)));
+    bodies.extend(changes);
     let error = connection.settle(bodies)?;
     context.refuse(error)
 }
@@ -157,7 +169,7 @@ fn one(context: &mut Context<'_>, command: Command, with_actions: bool) -> Resul
     // A mistake is told before the switch is called.
     let parse = |text: &str| flow_text::parse(text, command, with_actions);
     let early = parse(text);
-    let mut connection = context.open()?;
+    let mut connection = context.open_for_changes()?;
     let flow = match early {
         Ok(flow) => flow,
         Err(_) => with_names(&mut connection, text, &mut None, parse)?,
@@ -180,7 +192,7 @@ pub(super) fn delete(context: &mut Context<'_>) -> Result<u8, Fatal> {
     one(context, command, false)
 }
 
-fn read_file(name: &str) -> Result<String, Fatal> {
+pub(super) fn read_file(name: &str) -> Result<String, Fatal> {
     let refused = |error: std::io::Error| Fatal::new(format!("{name}: open failed ({})", reason(&error)));
     let mut text = String::new();
     if name == "-" {
@@ -196,7 +208,7 @@ fn read_file(name: &str) -> Result<String, Fatal> {
 }
 
 /// The lines of a file that say something, with their numbers.
-fn lines(text: &str) -> impl Iterator<Item = (usize, &str)> {
+pub(super) fn lines(text: &str) -> impl Iterator<Item = (usize, &str)> {
     let said = |line: &'_ str| line.split('#').next().unwrap_or_default().trim().len();
     text.lines().enumerate().filter_map(move |(index, line)| {
         let plain = line.split('#').next().unwrap_or_default().trim();
@@ -204,7 +216,7 @@ fn lines(text: &str) -> impl Iterator<Item = (usize, &str)> {
     })
 }
 
-fn at_line(name: &str, number: usize, fatal: Fatal) -> Fatal {
+pub(super) fn at_line(name: &str, number: usize, fatal: Fatal) -> Fatal {
     Fatal { message: format!("{name}:{number}: {}", fatal.message), ..fatal }
 }
 
@@ -215,7 +227,7 @@ fn file(
     command: Command,
     with_actions: bool,
 ) -> Result<u8, Fatal> {
-    let mut connection = context.open()?;
+    let mut connection = context.open_for_changes()?;
     let (mut flows, mut known) = (Vec::new(), None);
     for (number, line) in lines(text) {
         let read = |line: &str| match command {
@@ -291,7 +303,7 @@ fn same(a: &Value, b: &Value) -> bool {
 
 pub(super) fn replace(context: &mut Context<'_>) -> Result<u8, Fatal> {
     let name = context.words[1].clone();
-    let mut connection = context.open()?;
+    let mut connection = context.open_for_changes()?;
     let text = read_file(&name)?;
     let (mut wanted, mut known) = (BTreeMap::new(), None);
     for (number, line) in lines(&text) {

@@ -20,6 +20,7 @@ use heddle_openflow::{Body, OfError, Version};
 use crate::log::{self, Level};
 
 pub use self::flows::change as flow_mod;
+pub use self::groups::change as group_mod;
 pub use self::ports::port_name;
 
 /// Names of capabilities in a features reply, from the lowest bit: of OpenFlow 1.0, of 1.1, and of later versions.

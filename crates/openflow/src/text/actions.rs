@@ -79,14 +79,14 @@ pub(super) fn name_and_argument(word: &str) -> (&str, &str) {
     (&word[..at], if bracketed { argument.strip_suffix(')').unwrap_or(argument) } else { argument })
 }
 
-/// Splits at commas that stand in no brackets.
+/// Splits at commas and blanks that stand in no brackets.
 pub(super) fn split(text: &str) -> Vec<&str> {
     let (mut depth, mut start, mut words) = (0i32, 0, Vec::new());
     for (at, letter) in text.char_indices() {
         match letter {
             '(' | '[' => depth += 1,
             ')' | ']' => depth -= 1,
-            ',' if depth == 0 => {
+            ',' | ' ' | '\t' | '\r' | '\n' if depth == 0 => {
                 words.push(&text[start..at]);
                 start = at + 1;
             }

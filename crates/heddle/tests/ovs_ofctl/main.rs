@@ -1,70 +1,13 @@
 //! The running program, driven by Open vSwitch's own `ovs-ofctl`. Skipped, aloud, where that is not installed.
 #![allow(missing_docs, clippy::unwrap_used)]
 
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command};
+mod process;
+mod verbs;
+
+use std::process::Command;
 use std::time::{Duration, Instant};
 
-struct Switch {
-    child: Child,
-    directory: PathBuf,
-}
-
-impl Switch {
-    fn start(name: &str) -> Self {
-        let directory = std::env::temp_dir().join(format!("heddle-{name}-{}", std::process::id()));
-        std::fs::create_dir_all(&directory).unwrap();
-        let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples");
-        let child = Command::new(env!("CARGO_BIN_EXE_heddle"))
-            .arg("switch")
-            .arg(examples.join("two-bridges.json"))
-            .arg("--rundir")
-            .arg(&directory)
-            .spawn()
-            .unwrap();
-        let deadline = Instant::now() + Duration::from_secs(10);
-        while !directory.join("s2.mgmt").exists() {
-            assert!(Instant::now() < deadline, "the switch opens its sockets");
-            std::thread::sleep(Duration::from_millis(10));
-        }
-        Self { child, directory }
-    }
-
-    fn ofctl(&self, bridge: &str, verb: &str, arguments: &[&str]) -> (bool, String) {
-        self.ofctl_as(&["-O", "OpenFlow13"], bridge, verb, arguments)
-    }
-
-    fn ofctl_as(&self, options: &[&str], bridge: &str, verb: &str, arguments: &[&str]) -> (bool, String) {
-        let socket = format!("unix:{}", self.directory.join(format!("{bridge}.mgmt")).display());
-        let output =
-            Command::new("ovs-ofctl").args(options).args([verb, &socket]).args(arguments).output().unwrap();
-        let text =
-            [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).concat();
-        (output.status.success(), text)
-    }
-
-    fn good(&self, bridge: &str, verb: &str, arguments: &[&str]) -> String {
-        let (success, text) = self.ofctl(bridge, verb, arguments);
-        assert!(success, "{verb} {arguments:?}: {text}");
-        text
-    }
-}
-
-impl Drop for Switch {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-        let _ = std::fs::remove_dir_all(&self.directory);
-    }
-}
-
-fn installed() -> bool {
-    let found = Command::new("ovs-ofctl").arg("--version").output().is_ok();
-    if !found {
-        eprintln!("SKIPPED: ovs-ofctl is not installed (Debian: apt install openvswitch-common)");
-    }
-    found
-}
+use process::{Switch, installed};
 
 #[test]
 fn flows_are_written_and_read_back() {

@@ -1,0 +1,114 @@
+//! Changes that a switch makes together or not at all (`--bundle` and the command `bundle`).
+
+use heddle_openflow::bundle::{BundleAdd, BundleControl, flags};
+use heddle_openflow::group::GroupCommand;
+use heddle_openflow::text::parse_group;
+use heddle_openflow::{Body, Form, Message, OfError, Version};
+
+use super::connection::{Connection, kind, xid};
+use super::flow_text::parse_line;
+use super::flows::{at_line, lines, read_file};
+use super::{Context, print};
+use crate::fatal::{Fatal, fail};
+
+/// Versions that have bundles; OpenFlow 1.3 has them as an extension.
+pub const VERSIONS: u32 = Version::V1_3.bit() | Version::V1_4.bit() | Version::V1_5.bit();
+/// All or nothing, and in order.
+const FLAGS: u16 = flags::ATOMIC | flags::ORDERED;
+/// Number of the one bundle of a connection.
+const ID: u32 = 0;
+/// Type of an error message.
+const ERROR: u8 = 1;
+
+/// Sends a control message and waits for its answer; errors that came before are kept. Whether it was refused.
+fn control(connection: &mut Connection, kind_: u16, errors: &mut Vec<Vec<u8>>) -> Result<bool, Fatal> {
+    let body = Body::BundleControl(BundleControl { id: ID, kind: kind_, flags: FLAGS });
+    let id = connection.send(body, false)?;
+    loop {
+        let message = connection.receive()?;
+        if connection.answer_echo(&message)? {
+            continue;
+        }
+        let refused = kind(&message) == ERROR;
+        let answers = xid(&message) == id;
+        if refused {
+            errors.push(message);
+        }
+        if answers {
+            return Ok(refused);
+        }
+    }
+}
+
+/// Sends changes as one bundle. What is refused is printed, each error with the message that it is about.
+///
+/// # Errors
+/// Something was refused: then nothing is changed. The stream has ended.
+pub fn send(context: &Context<'_>, connection: &mut Connection, bodies: Vec<Body>) -> Result<(), Fatal> {
+    let (mut errors, mut sent) = (Vec::new(), Vec::new());
+    let mut failed = control(connection, BundleControl::OPEN, &mut errors)?;
+    if !failed {
+        let form = Form::of(connection.version);
+        for body in bodies {
+            // The message within has the id of the one around it.
+            let id = connection.next_xid();
+            let message = Message { form, xid: id, body }.encode();
+            let add = Body::BundleAdd(BundleAdd { id: ID, flags: FLAGS, message: message.clone() });
+            connection.send_bytes(&Message { form, xid: id, body: add }.encode())?;
+            sent.push((id, message));
+        }
+        failed = control(connection, BundleControl::CLOSE, &mut errors)?;
+        let next = if failed || !errors.is_empty() { BundleControl::DISCARD } else { BundleControl::COMMIT };
+        failed |= control(connection, next, &mut errors)? || next == BundleControl::DISCARD;
+    }
+    for error in &errors {
+        let name = match heddle_openflow::decode(error).map(|message| (message.form.version, message.body)) {
+            Ok((version, Body::Error { number, data })) => {
+                OfError::of_wire(version, number, &data).map_or("an unknown error", |(error, _)| error.name())
+            }
+            _ => "an unknown error",
+        };
+        let about = sent.iter().find(|(id, _)| *id == xid(error)).map(|(_, message)| message);
+        let text =
+            about.map_or_else(String::new, |message| print::message(message, context.settings.verbosity + 1));
+        eprint!("Error {name} for: {text}");
+        if text.is_empty() {
+            eprintln!("the bundle");
+        }
+    }
+    if failed { fail(format!("talking to {} (Protocol error)", connection.name)) } else { Ok(()) }
+}
+
+/// A line of a file: a flow, a group or a packet, by its first word.
+fn line(text: &str) -> Result<Body, Fatal> {
+    let rest =
+        |word: &str| text.strip_prefix(word).filter(|rest| rest.starts_with([' ', '\t'])).map(str::trim);
+    if let Some(group) = rest("group") {
+        let (command, group) = super::groups::command_of(group);
+        let command = if command == GroupCommand::AddOrModify { GroupCommand::AddOrModify } else { command };
+        let group = parse_group(group, command).map_err(|error| Fatal::new(error.to_string()))?;
+        return Ok(Body::GroupMod(group));
+    }
+    if let Some(packet) = rest("packet-out") {
+        return super::commands::parse_packet_out(packet);
+    }
+    match rest("flow") {
+        Some(flow) => parse_line(flow).map(Body::FlowMod),
+        None => fail(format!(
+            "unexpected bundle message type: {}",
+            text.split([' ', '\t']).next().unwrap_or(text)
+        )),
+    }
+}
+
+/// `bundle SWITCH FILE`.
+pub fn bundle(context: &mut Context<'_>) -> Result<u8, Fatal> {
+    let name = context.words[1].clone();
+    let text = read_file(&name)?;
+    let read = |(number, text): (usize, &str)| line(text).map_err(|fatal| at_line(&name, number, fatal));
+    let bodies = lines(&text).map(read).collect::<Result<Vec<_>, _>>()?;
+    context.settings.bundle = true;
+    let mut connection = context.open_for_changes()?;
+    send(context, &mut connection, bodies)?;
+    Ok(0)
+}
