@@ -4,6 +4,7 @@
 //! The flow that goes is searched for among all flows of the table when it is full, so that a table pays for eviction
 //! only then. That a table is full of flows which may be evicted, and stays full, is what small limits are for.
 
+use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -51,13 +52,16 @@ fn shrink(
     gone
 }
 
-/// The flow of the largest group that would end soonest by itself; flows that would not may stay.
+/// The least important flow of the largest group, of equals the one that would end soonest by itself; flows that would not may
+/// stay.
 fn first_to_go(snapshot: &Snapshot, table: u8, limit: &TableLimit, now_ms: u64) -> Option<Arc<Flow>> {
-    let mut groups: HashMap<Vec<u128>, (usize, u64, &Arc<Flow>)> = HashMap::new();
+    /// How many flows a group has, and the first of them to go, by importance and milliseconds left.
+    type Group<'a> = (usize, (u16, u64), &'a Arc<Flow>);
+    let mut groups: HashMap<Vec<u128>, Group<'_>> = HashMap::new();
     for flow in snapshot.table(table)?.iter() {
         let Some(deadline) = deadline(flow) else { continue };
         // What the clock has passed is as good as gone.
-        let left = deadline.saturating_sub(now_ms);
+        let left = (flow.importance, deadline.saturating_sub(now_ms));
         let values = limit.groups.iter().map(|&field| flow.matching.key().get(field)).collect();
         let group = groups.entry(values).or_insert((0, left, flow));
         group.0 += 1;
@@ -65,7 +69,7 @@ fn first_to_go(snapshot: &Snapshot, table: u8, limit: &TableLimit, now_ms: u64) 
             (group.1, group.2) = (left, flow);
         }
     }
-    let first = groups.into_values().max_by_key(|(size, left, _)| (*size, u64::MAX - *left));
+    let first = groups.into_values().max_by_key(|(size, left, _)| (*size, Reverse(*left)));
     first.map(|(_, _, flow)| Arc::clone(flow))
 }
 

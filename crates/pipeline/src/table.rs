@@ -42,6 +42,8 @@ pub struct Flow {
     pub hard_timeout: u16,
     /// Flags of the message that made it.
     pub flags: u16,
+    /// Where a table must make room, the least important goes first (OpenFlow 1.4).
+    pub importance: u16,
     /// When it was made, in milliseconds of the datapath's clock.
     pub created_ms: u64,
     /// When it was last changed by a message; its hard timeout counts from there, as in Open vSwitch.
@@ -64,6 +66,7 @@ impl Flow {
             idle_timeout,
             hard_timeout,
             flags: self.flags,
+            importance: self.importance,
             created_ms: self.created_ms,
             modified_ms: self.modified_ms,
             instructions: Arc::clone(&self.instructions),

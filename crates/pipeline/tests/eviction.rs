@@ -2,8 +2,8 @@
 #![allow(missing_docs, clippy::unwrap_used)]
 
 use heddle_flow::Field;
-use heddle_openflow::OfError;
 use heddle_openflow::text::parse_flow;
+use heddle_openflow::{FlowMod, OfError};
 use heddle_pipeline::flow_mod::{FlowChange, Gone};
 use heddle_pipeline::table::TableLimit;
 use heddle_pipeline::{Bridge, Network};
@@ -61,6 +61,22 @@ fn the_flow_that_would_end_soonest_makes_room() {
     let refused = add(&bridge, "cookie=6,in_port=6,actions=drop", 16_000);
     assert_eq!(refused.err(), Some(OfError::FlowModTableFull), "flows without an end stay");
     assert_eq!(bridge.snapshot().flows().len(), 3);
+}
+
+#[test]
+fn the_least_important_flow_makes_room_however_long_it_has() {
+    let network = Network::default();
+    let bridge = network.add_bridge("br0", Box::new(|_| true)).unwrap();
+    bridge.set_limit(0, limit(2, true, &[]), 0);
+    for (flow, importance) in [
+        ("cookie=1,in_port=1,hard_timeout=5,actions=drop", 9),
+        ("cookie=2,in_port=2,hard_timeout=90,actions=drop", 3),
+        ("cookie=3,in_port=3,hard_timeout=50,actions=drop", 9),
+    ] {
+        let flow = FlowMod { importance, ..parse_flow(flow).unwrap() };
+        let changes = bridge.flow_mod(&flow, 0).unwrap();
+        assert_eq!(evicted(&changes), if flow.cookie == 3 { vec![2] } else { vec![] });
+    }
 }
 
 #[test]

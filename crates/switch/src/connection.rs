@@ -10,6 +10,7 @@ mod flows;
 mod ports;
 mod statistics;
 
+use heddle_flow::field::FIELDS;
 use heddle_flow::{Field, Match};
 use heddle_openflow::kind::{MORE, unsupported};
 use heddle_openflow::message::{self, Features, Form, NO_BUFFER, Version, decode, role};
@@ -17,7 +18,7 @@ use heddle_openflow::modify::{MeterMod, TableMod};
 use heddle_openflow::multipart::Request;
 use heddle_openflow::role::{AsyncConfig, AsyncKind};
 use heddle_openflow::table::config;
-use heddle_openflow::{Body, Command, Fault, FlowMod, Framer, Message, OfError, port};
+use heddle_openflow::{Action, Body, Command, Fault, FlowMod, Framer, Message, OfError, port};
 use heddle_pipeline::PacketIn;
 use heddle_pipeline::flow_mod::TABLES;
 use heddle_pipeline::table::Fragments;
@@ -314,7 +315,7 @@ impl Connection {
                 if in_port > port::MAX && !matches!(in_port, port::CONTROLLER | port::LOCAL | port::ANY) {
                     return Err(OfError::RequestBadPort);
                 }
-                bridge.packet_out(in_port, &packet.actions, &packet.data)?;
+                bridge.packet_out(in_port, &actions_of(&packet)?, &packet.data)?;
                 None
             }
             Body::PortMod(port_mod) => ports::set(&port_mod, message.form.version, bridge)?,
@@ -362,6 +363,7 @@ impl Connection {
             }
             Body::GetAsyncRequest => Some(Body::GetAsyncReply(AsyncConfig::of(&self.wants))),
             Body::SetAsync(config) => {
+                check_async(&config)?;
                 config.apply(&mut self.wants);
                 None
             }
@@ -404,6 +406,30 @@ impl Connection {
         };
         Ok(())
     }
+}
+
+/// That nothing is wanted which never comes: roles, tables and others' requests are not told unasked yet.
+fn check_async(config: &AsyncConfig) -> Result<(), OfError> {
+    let never = [AsyncKind::RoleStatus, AsyncKind::TableStatus, AsyncKind::RequestForward];
+    let wants = |masks: &[Option<u32>; 6]| never.iter().any(|&kind| masks[kind as usize].unwrap_or(0) != 0);
+    if wants(&config.master) || wants(&config.slave) { Err(OfError::AsyncUnsupported) } else { Ok(()) }
+}
+
+/// The actions of a packet-out, after those that give the packet the fields of the pipeline that it is said to have.
+fn actions_of(packet: &message::PacketOut) -> Result<Vec<Action>, OfError> {
+    let mut actions = Vec::new();
+    for spec in FIELDS.iter().filter(|spec| spec.primary) {
+        let (value, mask) = packet.matching.get(spec.field);
+        if mask == 0 {
+            continue;
+        }
+        if !spec.writable {
+            return Err(OfError::MatchBadField);
+        }
+        actions.push(Action::SetField { field: spec.field, value, mask });
+    }
+    actions.extend_from_slice(&packet.actions);
+    Ok(actions)
 }
 
 /// What the switch says of itself.

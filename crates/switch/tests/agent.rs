@@ -398,3 +398,16 @@ fn an_address_is_not_learned_from_the_controller() {
     peer.ask(&message(20, &[]));
     assert_eq!(peer.bridge.bridge.fdb.entries().iter().map(|entry| entry.port).collect::<Vec<_>>(), [1]);
 }
+
+#[test]
+fn openflow_1_4_may_not_ask_for_what_never_comes() {
+    let switch = switch();
+    let mut peer = Peer::silent(&switch, false);
+    peer.tell(&hello(5, "0001 0008 00000020"));
+    let asking = |property: &str| [hex("051c 0010 12345678"), hex(property)].concat();
+    peer.tell(&asking("0001 0008 00000003"));
+    let refused = peer.ask(&asking("0007 0008 00000001"));
+    assert_eq!(error(&refused).unwrap().0, AsyncUnsupported, "roles to masters");
+    let shown = peer.ask(&hex("051a 0008 12345678"));
+    assert_eq!(shown[16..24], hex("0001 0008 00000003"));
+}

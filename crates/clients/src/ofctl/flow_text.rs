@@ -73,8 +73,7 @@ pub fn parse(text: &str, command: Command, with_actions: bool) -> Result<FlowMod
                 }
                 None => filter.cookie = number("cookie", value)?,
             },
-            // Flows of this version have none.
-            "importance" => {}
+            "importance" => filter.importance = number("importance", value)?,
             _ if !word.contains('=') && !is_shorthand(word) => {
                 return fail(if with_actions {
                     format!("field {word} missing value")

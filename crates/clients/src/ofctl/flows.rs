@@ -288,6 +288,7 @@ fn switch_flows(context: &Context<'_>, connection: &mut Connection) -> Result<BT
         idle_timeout: flow.idle_timeout,
         hard_timeout: flow.hard_timeout,
         flags: flow.flags,
+        importance: flow.importance,
         matching: flow.matching,
         instructions: flow.instructions,
         ..FlowMod::default()
@@ -297,7 +298,7 @@ fn switch_flows(context: &Context<'_>, connection: &mut Connection) -> Result<BT
 
 /// Whether two flows of the same match do the same.
 fn same(a: &Value, b: &Value) -> bool {
-    let rest = |flow: &FlowMod| (flow.cookie, flow.idle_timeout, flow.hard_timeout);
+    let rest = |flow: &FlowMod| (flow.cookie, flow.idle_timeout, flow.hard_timeout, flow.importance);
     a.1 == b.1 && rest(&a.0) == rest(&b.0)
 }
 
@@ -343,7 +344,11 @@ pub(super) fn diff(context: &mut Context<'_>) -> Result<u8, Fatal> {
         if flow.cookie != 0 {
             text += &format!("cookie={:#x} ", flow.cookie);
         }
-        for (name, value) in [("idle_timeout", flow.idle_timeout), ("hard_timeout", flow.hard_timeout)] {
+        for (name, value) in [
+            ("idle_timeout", flow.idle_timeout),
+            ("hard_timeout", flow.hard_timeout),
+            ("importance", flow.importance),
+        ] {
             if value != 0 {
                 text += &format!("{name}={value} ");
             }

@@ -167,6 +167,15 @@ fn bundles_are_all_or_nothing() {
 }
 
 #[test]
+fn flows_are_as_important_as_they_were_given() {
+    each("verbs-importance", &["OpenFlow14", "OpenFlow15"], |session| {
+        session.good("add-flow", &["importance=7,priority=3,ip,actions=output:1"]);
+        let dump = session.good("dump-flows", &[]);
+        assert!(dump.contains("importance=7, ") && dump.contains("priority=3,ip"), "{dump}");
+    });
+}
+
+#[test]
 fn what_the_switch_has_not_it_refuses_by_name() {
     each("verbs-refused", &["OpenFlow13"], |session| {
         let unknown = "OFPBRC_BAD_SUBTYPE";

@@ -148,6 +148,7 @@ fn flow_stats(flow: &Flow, now_ms: u64) -> FlowStats {
         idle_timeout: flow.idle_timeout,
         hard_timeout: flow.hard_timeout,
         flags: flow.flags,
+        importance: flow.importance,
         cookie: flow.cookie,
         packets: flow.stats.packets.load(Ordering::Relaxed),
         bytes: flow.stats.bytes.load(Ordering::Relaxed),
