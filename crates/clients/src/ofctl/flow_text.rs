@@ -86,6 +86,7 @@ pub fn parse(text: &str, command: Command, with_actions: bool) -> Result<FlowMod
     }
     let rest = format!("{} actions={actions}", words.join(","));
     let parsed = parse_flow(&rest).map_err(|error| Fatal::new(error.to_string()))?;
+    check_conjunctions(&parsed.instructions)?;
     Ok(FlowMod {
         idle_timeout: parsed.idle_timeout,
         hard_timeout: parsed.hard_timeout,
@@ -94,6 +95,23 @@ pub fn parse(text: &str, command: Command, with_actions: bool) -> Result<FlowMod
         instructions: if with_actions { parsed.instructions } else { Vec::new() },
         ..filter
     })
+}
+
+/// That what takes part in conjunctions does nothing else but note.
+fn check_conjunctions(instructions: &[Instruction]) -> Result<(), Fatal> {
+    let applied = instructions.iter().filter_map(|one| match one {
+        Instruction::Apply(actions) => Some(actions),
+        _ => None,
+    });
+    let all: Vec<&Action> = applied.flatten().collect();
+    let other = all.iter().find(|one| !matches!(one, Action::Conjunction { .. } | Action::Note(_)));
+    let conjunctive = all.iter().any(|one| matches!(one, Action::Conjunction { .. }));
+    let Some(other) = other.filter(|_| conjunctive) else { return Ok(()) };
+    let text = print_action(other);
+    let name = text.split([':', '(']).next().unwrap_or_default();
+    fail(format!(
+        "\"conjunction\" actions may be used along with \"note\" but not any other kind of action (such as the \"{name}\" action used here)"
+    ))
 }
 
 /// Words that stand alone in flows: protocols and flags.

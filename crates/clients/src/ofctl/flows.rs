@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::io::Read;
 
+use heddle_flow::Match;
 use heddle_openflow::multipart::{FlowFilter, FlowStats, Reply, Request};
-use heddle_openflow::{Body, Command, FlowMod, Version};
+use heddle_openflow::{Body, Command, FlowMod, Form, Message, Version};
 
 use super::connection::Connection;
 use super::flow_text::{self, Shown, parse_filter, parse_line};
@@ -30,12 +31,29 @@ pub(super) fn allowed(context: &Context<'_>) -> String {
 
 /// That the version can say what a flow does.
 fn check_format(context: &Context<'_>, version: Version, flow: &FlowMod) -> Result<(), Fatal> {
+    check_match(context, version, &flow.matching)?;
     match flow_text::newer_formats(flow).filter(|_| version == Version::V1_0) {
         Some(formats) => fail(format!(
             "none of the usable flow formats ({formats}) is among the allowed flow formats ({})",
             allowed(context)
         )),
         None => Ok(()),
+    }
+}
+
+/// That the version can say what a flow matches: OpenFlow 1.0's own form says less than Nicira's.
+fn check_match(context: &Context<'_>, version: Version, matching: &Match) -> Result<(), Fatal> {
+    if version != Version::V1_0 || context.settings.nicira {
+        return Ok(());
+    }
+    let body = Body::FlowMod(FlowMod { matching: *matching, ..FlowMod::default() });
+    let bytes = Message { form: Form::of(version), xid: 0, body }.encode();
+    match heddle_openflow::decode(&bytes).map(|message| message.body) {
+        Ok(Body::FlowMod(flow)) if flow.matching == *matching => Ok(()),
+        _ => fail(format!(
+            "none of the usable flow formats (NXM,OXM) is among the allowed flow formats ({})",
+            allowed(context)
+        )),
     }
 }
 
@@ -59,7 +77,9 @@ fn with_names<T>(
 
 fn filter(context: &Context<'_>, connection: &mut Connection) -> Result<FlowFilter, Fatal> {
     let text = context.words.get(1).map_or("", String::as_str);
-    with_names(connection, text, &mut None, parse_filter)
+    let filter = with_names(connection, text, &mut None, parse_filter)?;
+    check_match(context, connection.version, &filter.matching)?;
+    Ok(filter)
 }
 
 /// Says how flows are told of, where the version has several ways.

@@ -15,6 +15,7 @@ mod tests;
 use heddle_openflow::kind::Kind;
 use heddle_openflow::message::{Features, HEADER_LEN, Header};
 use heddle_openflow::multipart::{Reply, Request};
+use heddle_openflow::role::AsyncKind;
 use heddle_openflow::{Body, OfError, Version};
 
 use crate::log::{self, Level};
@@ -163,6 +164,9 @@ fn whole(bytes: &[u8], verbosity: u32) -> (String, bool) {
 
 /// Logs what a name of an error does not say.
 fn explain(header: &Header, bytes: &[u8], error: OfError) {
+    if matches!(error, OfError::AsyncInvalid | OfError::AsyncUnsupported) {
+        return explain_async(&bytes[header.length..], header.form.version);
+    }
     let inner =
         bytes.get(header.length + 8..).and_then(|inner| heddle_openflow::bundle::inner_row(inner).ok());
     if header.row.kind == Kind::BundleAdd
@@ -170,6 +174,25 @@ fn explain(header: &Header, bytes: &[u8], error: OfError) {
         && let Some(inner) = inner
     {
         warn("ofp_bundle", &format!("{} message not allowed inside OFPT14_BUNDLE_ADD_MESSAGE", inner.name));
+    }
+}
+
+/// Logs which property of an asynchronous configuration is none, or has bits that there are not.
+fn explain_async(mut properties: &[u8], version: Version) {
+    while let [high, low, _, _, rest @ ..] = properties {
+        let kind = u16::from_be_bytes([*high, *low]);
+        let mask = rest.first_chunk().map_or(0, |word| u32::from_be_bytes(*word));
+        match AsyncKind::ALL.get(usize::from(kind) / 2) {
+            None => return warn("ofp_util", &format!("unknown async config property type {kind}")),
+            Some(known) if mask & !known.known(version) != 0 => {
+                let (name, allowed) = (known.name(), known.known(version));
+                return warn(
+                    "ofp_util",
+                    &format!("bad value {mask:#x} for {name} (allowed mask {allowed:#x})"),
+                );
+            }
+            Some(_) => properties = rest.get(4..).unwrap_or_default(),
+        }
     }
 }
 

@@ -182,6 +182,9 @@ fn parse_tcp_flags(text: &str) -> Result<(u128, u128), TextError> {
         let Some(bit) = TCP_FLAGS.iter().position(|flag| *flag == &rest[1..end]) else {
             return error(format!("\"{}\" is not a TCP flag", &rest[1..end]));
         };
+        if mask >> bit & 1 != 0 {
+            return error(format!("{}: Each TCP flag can be specified only once", &rest[1..end]));
+        }
         mask |= 1 << bit;
         value |= u128::from(sign == '+') << bit;
         rest = &rest[end..];
