@@ -171,6 +171,13 @@ pub(crate) fn decode_ct_flush(reader: &mut Reader<'_>) -> Result<CtFlush, OfErro
         }
         property::end(&body)?;
     }
+    // Both directions have one family.
+    let ends = [flush.original.src, flush.original.dst, flush.reply.src, flush.reply.dst];
+    let mut families = ends.into_iter().filter(|end| *end != 0).map(is_mapped);
+    let first = families.next();
+    if families.any(|family| Some(family) != first) {
+        return Err(OfError::PropertyBadValue);
+    }
     Ok(flush)
 }
 

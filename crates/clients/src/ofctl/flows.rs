@@ -41,20 +41,24 @@ fn check_format(context: &Context<'_>, version: Version, flow: &FlowMod) -> Resu
     }
 }
 
-/// That the version can say what a flow matches: OpenFlow 1.0's own form says less than Nicira's.
-fn check_match(context: &Context<'_>, version: Version, matching: &Match) -> Result<(), Fatal> {
-    if version != Version::V1_0 || context.settings.nicira {
-        return Ok(());
-    }
+/// Whether a version's own form can say what a flow matches.
+fn can_say(version: Version, matching: &Match) -> bool {
     let body = Body::FlowMod(FlowMod { matching: *matching, ..FlowMod::default() });
     let bytes = Message { form: Form::of(version), xid: 0, body }.encode();
-    match heddle_openflow::decode(&bytes).map(|message| message.body) {
-        Ok(Body::FlowMod(flow)) if flow.matching == *matching => Ok(()),
-        _ => fail(format!(
-            "none of the usable flow formats (NXM,OXM) is among the allowed flow formats ({})",
-            allowed(context)
-        )),
+    let read = heddle_openflow::decode(&bytes).map(|message| message.body);
+    matches!(read, Ok(Body::FlowMod(flow)) if flow.matching == *matching)
+}
+
+/// That the version can say what a flow matches: OpenFlow 1.0's own form says less than Nicira's.
+fn check_match(context: &Context<'_>, version: Version, matching: &Match) -> Result<(), Fatal> {
+    if version != Version::V1_0 || context.settings.nicira || can_say(version, matching) {
+        return Ok(());
     }
+    let older = if can_say(Version::V1_1, matching) { ",OpenFlow11" } else { "" };
+    let formats = allowed(context);
+    fail(format!(
+        "none of the usable flow formats (NXM,OXM{older}) is among the allowed flow formats ({formats})"
+    ))
 }
 
 /// Reads text with the names of the switch's ports in it, which are asked for only where the text needs them.
