@@ -1,6 +1,8 @@
 //! What an app is.
 
-use heddle_openflow::Body;
+use heddle_flow::Match;
+use heddle_openflow::{Action, Body, FlowMod, Instruction};
+use serde_json::Value;
 
 /// A switch that has finished its handshake.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,6 +28,30 @@ impl Outgoing {
     /// A message for this switch.
     pub fn to(datapath_id: u64, body: Body) -> Self {
         Self { datapath_id, body }
+    }
+}
+
+/// The tables of an app: apps that run together are a chain, each with a table in every switch.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tables {
+    /// Its own.
+    pub own: u8,
+    /// That of the app after it, to which packets go on; none for the last.
+    pub next: Option<u8>,
+}
+
+impl Tables {
+    /// A flow of the own table that runs these actions, and sends packets on where `onward` says so.
+    #[must_use]
+    pub fn flow(self, priority: u16, matching: Match, actions: Vec<Action>, onward: bool) -> FlowMod {
+        let mut instructions = Vec::new();
+        if !actions.is_empty() {
+            instructions.push(Instruction::Apply(actions));
+        }
+        if let Some(next) = self.next.filter(|_| onward) {
+            instructions.push(Instruction::GotoTable(next));
+        }
+        FlowMod { table_id: self.own, priority, matching, instructions, ..FlowMod::default() }
     }
 }
 
@@ -61,6 +87,23 @@ pub trait App: Send {
 
     /// A message came that the core does not answer by itself.
     fn received(&mut self, switch: &Switch, body: &Body, now_ms: u64) -> Vec<Outgoing>;
+
+    /// Time has passed: [`App::deadline`] is reached.
+    fn ticked(&mut self, now_ms: u64) -> Vec<Outgoing> {
+        let _ = now_ms;
+        Vec::new()
+    }
+
+    /// When [`App::ticked`] is next wanted; never where absent.
+    fn deadline(&self) -> Option<u64> {
+        None
+    }
+
+    /// Its name, and what it knows, for people and programs to read.
+    fn state(&self, now_ms: u64) -> Option<(&'static str, Value)> {
+        let _ = now_ms;
+        None
+    }
 
     /// A switch has gone.
     fn disconnected(&mut self, switch: &Switch) {

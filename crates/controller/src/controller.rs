@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use heddle_openflow::OfError;
+use serde_json::Value;
 
 use crate::app::{App, Outgoing, Switch};
 use crate::session::{CloseReason, Notice, Session};
@@ -132,6 +133,11 @@ impl Controller {
         }
     }
 
+    /// What apps know, by their names.
+    pub fn states(&self, now_ms: u64) -> impl Iterator<Item = (&'static str, Value)> + '_ {
+        self.apps.iter().filter_map(move |app| app.state(now_ms))
+    }
+
     /// Probes silent switches and gives up on dead ones.
     pub fn tick(&mut self, now_ms: u64) -> Output {
         let mut output = Output::default();
@@ -148,12 +154,16 @@ impl Controller {
             }
             self.act(id, notices, now_ms, &mut output);
         }
+        if self.apps.iter().any(|app| app.deadline().is_some_and(|deadline| deadline <= now_ms)) {
+            self.run(&mut output, |app| app.ticked(now_ms));
+        }
         output
     }
 
     /// When [`Controller::tick`] is next wanted.
     pub fn deadline(&self) -> Option<u64> {
-        self.sessions.values().map(Session::deadline).min()
+        let apps = self.apps.iter().filter_map(|app| app.deadline());
+        self.sessions.values().map(Session::deadline).chain(apps).min()
     }
 
     /// The switches that are connected.

@@ -11,7 +11,7 @@ pub mod apps;
 pub mod controller;
 mod session;
 
-pub use app::{App, Outgoing, Switch};
+pub use app::{App, Outgoing, Switch, Tables};
 pub use apps::LearningSwitch;
 pub use controller::{ConnectionId, Controller, Event, Output};
 pub use session::CloseReason;

@@ -2,16 +2,21 @@
 //! reads and one that writes. A switch that does not read is disconnected once [`MAX_UNSENT`] bytes wait for it.
 
 use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use anyhow::Result;
-use heddle_controller::apps::LearningSwitch;
-use heddle_controller::{ConnectionId, Controller, Output};
+use anyhow::{Context, Result};
+use heddle_controller::apps::{Config, chain};
+use heddle_controller::{App, ConnectionId, Controller, Output};
 use heddle_daemon::stream::{Listener, Place, Stream};
+use serde_json::{Map, Value};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
+
+mod rest;
 
 /// Bytes that may wait for a switch.
 const MAX_UNSENT: usize = 4 << 20;
@@ -25,6 +30,8 @@ enum Heard {
     Came(Stream),
     Bytes(ConnectionId, Vec<u8>),
     Gone(ConnectionId),
+    /// Somebody wants to know what the apps know.
+    Asked(oneshot::Sender<Map<String, Value>>),
 }
 
 /// The writing side of a connection. Dropping it closes the connection once all is written.
@@ -41,8 +48,21 @@ struct Serving {
     begun: Instant,
 }
 
-/// Listens at `places` until `stop` is done.
-pub async fn run(places: &[Place], stop: impl Future<Output = ()>) -> Result<()> {
+/// The apps that a file names, in its order; a learning switch where there is none.
+pub fn apps(file: Option<&Path>) -> Result<Vec<Box<dyn App>>> {
+    let Some(path) = file else { return Ok(chain(&[Config::Learning])?) };
+    let text = std::fs::read_to_string(path).with_context(|| path.display().to_string())?;
+    let configs: Vec<Config> = serde_saphyr::from_str(&text).with_context(|| path.display().to_string())?;
+    chain(&configs).with_context(|| path.display().to_string())
+}
+
+/// Listens at `places` for switches, and at `rest` for those who ask what the apps know, until `stop` is done.
+pub async fn run(
+    places: &[Place],
+    apps: Vec<Box<dyn App>>,
+    rest: Option<SocketAddr>,
+    stop: impl Future<Output = ()>,
+) -> Result<()> {
     let (heard, mut inbox) = mpsc::channel(MAX_UNREAD);
     let mut listeners = tokio::task::JoinSet::new();
     for place in places {
@@ -53,12 +73,13 @@ pub async fn run(places: &[Place], stop: impl Future<Output = ()>) -> Result<()>
         }
         listeners.spawn(accept(listener, heard.clone()));
     }
-    let mut serving = Serving {
-        controller: Controller::new(vec![Box::new(LearningSwitch::default())]),
-        writers: HashMap::new(),
-        heard,
-        begun: Instant::now(),
-    };
+    if let Some(address) = rest {
+        let listener = tokio::net::TcpListener::bind(address).await.with_context(|| address.to_string())?;
+        eprintln!("apps' state at http://{}/apps", listener.local_addr()?);
+        listeners.spawn(rest::serve(listener, heard.clone()));
+    }
+    let mut serving =
+        Serving { controller: Controller::new(apps), writers: HashMap::new(), heard, begun: Instant::now() };
     tokio::pin!(stop);
     loop {
         let wait = serving.until_deadline();
@@ -116,6 +137,11 @@ impl Serving {
                 self.apply(output);
             }
             Heard::Gone(id) => self.gone(id),
+            Heard::Asked(reply) => {
+                let states = self.controller.states(now_ms).map(|(name, state)| (name.to_owned(), state));
+                // Who asked may have gone.
+                let _ = reply.send(states.collect());
+            }
         }
     }
 

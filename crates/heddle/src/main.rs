@@ -15,6 +15,7 @@ mod switch;
 mod terminal;
 mod unixctl;
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -46,12 +47,18 @@ enum Verb {
     Exec(lab::Exec),
     /// Run an OpenFlow 1.3 controller whose switches learn where addresses are.
     #[command(
-        after_help = "Examples:\n  heddle controller\n  heddle controller ptcp:6653:127.0.0.1 punix:/tmp/c0.sock"
+        after_help = "Examples:\n  heddle controller\n  heddle controller ptcp:6653:127.0.0.1 punix:/tmp/c0.sock\n  heddle controller --apps examples/apps.yaml --rest 127.0.0.1:8080"
     )]
     Controller {
         /// Where switches call: `ptcp:[PORT][:IP]` or `punix:PATH`.
         #[arg(default_value = "ptcp:6653:127.0.0.1")]
         places: Vec<Place>,
+        /// The apps that decide, a YAML file; a learning switch where absent.
+        #[arg(long, value_name = "FILE")]
+        apps: Option<PathBuf>,
+        /// Where the apps' state is told by HTTP: `GET /apps` and `GET /apps/NAME`.
+        #[arg(long, value_name = "ADDRESS:PORT")]
+        rest: Option<SocketAddr>,
     },
     /// Run the bridges of a configuration in the foreground, until SIGINT or SIGTERM.
     #[command(after_help = "Examples:\n  heddle switch examples/two-bridges.json --rundir /tmp/hd\n  \
@@ -159,9 +166,10 @@ fn run(verb: Verb) -> Result<ExitCode> {
     match verb {
         Verb::Lab(arguments) => return lab::run(arguments),
         Verb::Exec(arguments) => return lab::exec(&arguments),
-        Verb::Controller { places } => {
+        Verb::Controller { places, apps, rest } => {
+            let apps = controller::apps(apps.as_deref())?;
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-            runtime.block_on(controller::run(&places, async {
+            runtime.block_on(controller::run(&places, apps, rest, async {
                 let _ = switch::terminated().await;
             }))?;
         }

@@ -9,10 +9,12 @@ use std::collections::HashMap;
 
 use heddle_flow::{Field, Match};
 use heddle_openflow::message::{Command, PacketOut};
-use heddle_openflow::{Action, Body, FlowMod, Instruction, port};
+use heddle_openflow::{Action, Body, FlowMod, port};
+use heddle_wire::MacAddr;
+use serde_json::{Value, json};
 
 use super::mac_table::MacTable;
-use crate::app::{App, Outgoing, Switch};
+use crate::app::{App, Outgoing, Switch, Tables};
 
 /// Priority of the learned flows; the table-miss flow has 0.
 const PRIORITY: u16 = 10;
@@ -29,6 +31,7 @@ type Station = (u16, [u8; 6]);
 /// The app.
 pub struct LearningSwitch {
     tables: HashMap<u64, MacTable<Station>>,
+    place: Tables,
     idle_timeout: u16,
     max_addresses: usize,
     age_ms: u64,
@@ -43,7 +46,20 @@ impl Default for LearningSwitch {
 impl LearningSwitch {
     /// Gives flows this idle timeout, in seconds, and keeps at most so many addresses for each switch.
     pub fn new(idle_timeout: u16, max_addresses: usize) -> Self {
-        Self { tables: HashMap::new(), idle_timeout, max_addresses, age_ms: 300_000 }
+        Self {
+            tables: HashMap::new(),
+            place: Tables::default(),
+            idle_timeout,
+            max_addresses,
+            age_ms: 300_000,
+        }
+    }
+
+    /// Works in this table.
+    #[must_use]
+    pub fn in_tables(mut self, place: Tables) -> Self {
+        self.place = place;
+        self
     }
 
     fn packet_in(
@@ -58,10 +74,11 @@ impl LearningSwitch {
             return Vec::new();
         };
         let (max, age) = (self.max_addresses, self.age_ms);
+        let forget = self.forget(frame.vid, frame.src);
         let table = self.tables.entry(dpid).or_insert_with(|| MacTable::new(max, age, now_ms));
         let mut out = Vec::new();
         if !is_group(frame.src) && table.learn((frame.vid, frame.src), in_port, now_ms).is_some() {
-            out.push(Outgoing::to(dpid, forget(frame.vid, frame.src)));
+            out.push(Outgoing::to(dpid, forget));
         }
         let to = if is_group(frame.dst) { None } else { table.port((frame.vid, frame.dst), now_ms) };
         if to == Some(in_port) {
@@ -83,13 +100,18 @@ impl LearningSwitch {
         let mut matching = station(Field::EthDst, frame.vid, frame.dst);
         matching.set(Field::InPort, u128::from(in_port));
         matching.set(Field::EthSrc, number(frame.src));
-        Body::FlowMod(FlowMod {
-            idle_timeout: self.idle_timeout,
-            priority: PRIORITY,
-            matching,
-            instructions: vec![Instruction::Apply(vec![output(to)])],
-            ..FlowMod::default()
-        })
+        let flow = self.place.flow(PRIORITY, matching, vec![output(to)], false);
+        Body::FlowMod(FlowMod { idle_timeout: self.idle_timeout, ..flow })
+    }
+
+    fn deletion(&self, matching: Match) -> FlowMod {
+        let command = Command::Delete;
+        FlowMod { command, table_id: self.place.own, matching, ..FlowMod::default() }
+    }
+
+    /// Deletes the flows towards an address that has moved.
+    fn forget(&self, vid: u16, address: [u8; 6]) -> Body {
+        Body::FlowMod(self.deletion(station(Field::EthDst, vid, address)))
     }
 }
 
@@ -97,18 +119,14 @@ impl App for LearningSwitch {
     fn connected(&mut self, switch: &Switch, now_ms: u64) -> Vec<Outgoing> {
         let table = MacTable::new(self.max_addresses, self.age_ms, now_ms);
         self.tables.insert(switch.datapath_id, table);
-        let miss = FlowMod {
-            priority: 0,
-            instructions: vec![Instruction::Apply(vec![output(port::CONTROLLER)])],
-            ..FlowMod::default()
-        };
+        let miss = self.place.flow(0, Match::default(), vec![output(port::CONTROLLER)], false);
         vec![Outgoing::to(switch.datapath_id, Body::FlowMod(miss))]
     }
 
     fn received(&mut self, switch: &Switch, body: &Body, now_ms: u64) -> Vec<Outgoing> {
         let dpid = switch.datapath_id;
         match body {
-            Body::PacketIn(packet) => {
+            Body::PacketIn(packet) if packet.table_id == self.place.own => {
                 let in_port = packet.matching.key().in_port();
                 self.packet_in(dpid, in_port, packet.total_len, &packet.data, now_ms)
             }
@@ -116,11 +134,23 @@ impl App for LearningSwitch {
                 if let Some(table) = self.tables.get_mut(&dpid) {
                     table.forget_port(desc.number);
                 }
-                let delete = FlowMod { out_port: desc.number, ..deletion(Match::default()) };
+                let delete = FlowMod { out_port: desc.number, ..self.deletion(Match::default()) };
                 vec![Outgoing::to(dpid, Body::FlowMod(delete))]
             }
             _ => Vec::new(),
         }
+    }
+
+    fn state(&self, now_ms: u64) -> Option<(&'static str, Value)> {
+        let stations = |table: &MacTable<Station>| -> Vec<Value> {
+            let known = table.iter(now_ms).map(|((vid, address), port)| {
+                let vlan = (vid & VID_PRESENT != 0).then_some(vid & !VID_PRESENT);
+                json!({ "vlan": vlan, "mac": MacAddr(address).to_string(), "port": port })
+            });
+            known.collect()
+        };
+        let switches = self.tables.iter().map(|(dpid, table)| (dpid.to_string(), json!(stations(table))));
+        Some(("learning", Value::Object(switches.collect())))
     }
 
     fn disconnected(&mut self, switch: &Switch) {
@@ -172,13 +202,4 @@ fn station(field: Field, vid: u16, address: [u8; 6]) -> Match {
     matching.set(Field::VlanVid, u128::from(vid));
     matching.set(field, number(address));
     matching
-}
-
-fn deletion(matching: Match) -> FlowMod {
-    FlowMod { command: Command::Delete, matching, ..FlowMod::default() }
-}
-
-/// Deletes the flows towards an address that has moved.
-fn forget(vid: u16, address: [u8; 6]) -> Body {
-    Body::FlowMod(deletion(station(Field::EthDst, vid, address)))
 }

@@ -50,6 +50,14 @@ impl<K: Copy + Eq + Hash> MacTable<K> {
         self.old.retain(|_, entry| *entry != port);
     }
 
+    /// Every address that is not too old, with its port.
+    pub(crate) fn iter(&self, now_ms: u64) -> impl Iterator<Item = (K, u32)> + '_ {
+        let passed = now_ms.saturating_sub(self.since_ms);
+        let young = self.young.iter().filter(move |_| passed < self.age_ms.saturating_mul(2));
+        let old = self.old.iter().filter(move |_| passed < self.age_ms);
+        young.chain(old).map(|(&key, &port)| (key, port))
+    }
+
     /// Addresses known.
     #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
