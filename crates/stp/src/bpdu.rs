@@ -218,7 +218,8 @@ fn put(out: &mut Vec<u8>, configuration: &Configuration, flags: u8) {
     out.extend(vector.bridge.0.to_be_bytes());
     out.extend(vector.port.to_be_bytes());
     for time in [times.message_age, times.max_age, times.hello_time, times.forward_delay] {
-        out.extend((time.min(255) * 256).to_be_bytes());
+        // 256 s, to which 255.5 s are rounded, are written as the longest time that there is room for.
+        out.extend(time.saturating_mul(256).to_be_bytes());
     }
 }
 
