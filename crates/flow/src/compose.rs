@@ -98,17 +98,14 @@ fn ipv4(frame: &mut Vec<u8>, key: &FlowKey, payload: &[u8]) {
 fn extensions(key: &FlowKey) -> Vec<u8> {
     let proto = key.ip_proto();
     let later = key.frag() & FRAG_LATER != 0;
-    let last = (!later && matches!(proto, 50 | 59)).then_some(proto);
+    // Nothing can be read behind a later fragment's header, so that it is the last.
+    let last = if later { Some(FRAGMENT) } else { Some(proto).filter(|proto| matches!(proto, 50 | 59)) };
     let mut bits = key.get(Field::Ipv6Exthdr) as u16;
     if key.frag() & FRAG_ANY != 0 {
         bits |= crate::extensions::FRAG;
     }
     let mut chain = crate::extensions::chain(bits, last);
-    // Nothing can be read behind a later fragment's header.
-    if later && let Some(at) = chain.iter().position(|&proto| proto == FRAGMENT) {
-        let fragment = chain.remove(at);
-        chain.push(fragment);
-    }
+    chain.extend(last.filter(|_| later));
     chain
 }
 
@@ -120,9 +117,10 @@ fn ipv6(frame: &mut Vec<u8>, key: &FlowKey, payload: &[u8]) {
     frame.extend([0, 0, numbers[0], octet(key, Field::NwTtl)]);
     put(frame, key, Field::Ipv6Src, 16);
     put(frame, key, Field::Ipv6Dst, 16);
-    for pair in numbers.windows(2) {
+    for (index, pair) in numbers.windows(2).enumerate() {
+        let is_last = index + 1 == chain.len();
         let offset = match pair[0] {
-            FRAGMENT if key.frag() & FRAG_LATER != 0 => LATER << 3 | 1,
+            FRAGMENT if is_last && key.frag() & FRAG_LATER != 0 => LATER << 3 | 1,
             FRAGMENT => 1,
             _ => 0,
         };
