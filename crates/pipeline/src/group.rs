@@ -94,44 +94,33 @@ fn is_live(bucket: &Bucket, snapshot: &Snapshot, depth: u32) -> bool {
     port || group().is_some()
 }
 
-/// The fields by which connections are told apart, as far as a packet has them.
-pub fn connection_fields(key: &FlowKey) -> &'static [Field] {
-    match (key.eth_type(), key.ip_proto()) {
-        (ethertype::IPV4, ipproto::TCP | ipproto::UDP | ipproto::SCTP) if key.frag() == 0 => &[
-            Field::EthType,
-            Field::NwProto,
-            Field::IpFrag,
-            Field::Ipv4Src,
-            Field::Ipv4Dst,
-            Field::TcpSrc,
-            Field::TcpDst,
-        ],
-        (ethertype::IPV6, ipproto::TCP | ipproto::UDP | ipproto::SCTP) if key.frag() == 0 => &[
-            Field::EthType,
-            Field::NwProto,
-            Field::IpFrag,
-            Field::Ipv6Src,
-            Field::Ipv6Dst,
-            Field::TcpSrc,
-            Field::TcpDst,
-        ],
-        (ethertype::IPV4, _) => {
-            &[Field::EthType, Field::NwProto, Field::IpFrag, Field::Ipv4Src, Field::Ipv4Dst]
+/// The fields by which connections are told apart, as far as a packet has them: its addresses in each layer, so that
+/// traffic that differs in one layer only is spread too.
+pub fn connection_fields(key: &FlowKey) -> impl Iterator<Item = Field> + use<> {
+    use Field as F;
+    let fragment = key.frag() != 0;
+    let network: &[Field] = match key.eth_type() {
+        ethertype::IPV4 => &[F::NwProto, F::IpFrag, F::Ipv4Src, F::Ipv4Dst],
+        ethertype::IPV6 => &[F::NwProto, F::IpFrag, F::Ipv6Src, F::Ipv6Dst],
+        ethertype::ARP => &[F::ArpSpa, F::ArpTpa],
+        _ => &[],
+    };
+    let transport: &[Field] = match (key.eth_type(), key.ip_proto()) {
+        (ethertype::IPV4 | ethertype::IPV6, ipproto::TCP | ipproto::UDP | ipproto::SCTP) if !fragment => {
+            &[F::TcpSrc, F::TcpDst]
         }
-        (ethertype::IPV6, _) => {
-            &[Field::EthType, Field::NwProto, Field::IpFrag, Field::Ipv6Src, Field::Ipv6Dst]
-        }
-        _ => &[Field::EthType, Field::EthSrc, Field::EthDst, Field::VlanTci],
-    }
+        _ => &[],
+    };
+    [F::EthType, F::EthSrc, F::EthDst, F::VlanTci].into_iter().chain(network.iter().chain(transport).copied())
 }
 
 /// A number of a packet's connection.
 fn connection(key: &FlowKey) -> u64 {
-    let fold = |hash: u64, field: &Field| {
-        let value = key.get(*field);
+    let fold = |hash: u64, field: Field| {
+        let value = key.get(field);
         mix(mix(hash, value as u64), (value >> 64) as u64)
     };
-    connection_fields(key).iter().fold(0, fold)
+    connection_fields(key).fold(0, fold)
 }
 
 /// The lower wins: exponentially distributed with the bucket's weight as rate, so that each wins by its share.

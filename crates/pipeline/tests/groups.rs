@@ -79,6 +79,33 @@ fn a_connection_keeps_its_bucket_and_weights_share() {
     assert!(none == 0 && light + heavy == 1000 && (150..350).contains(&light), "{light} {heavy}");
 }
 
+/// Traffic that differs in its stations only, or that is no IP, is spread as well.
+#[test]
+fn what_has_no_connection_is_spread_by_its_addresses() {
+    let (mut world, bridge) = world();
+    add(&bridge, "group_id=1,type=select,bucket=actions=2,bucket=actions=3");
+    world.flow(&bridge, "in_port=1,actions=group:1");
+    let mut arp = vec![0xff; 6];
+    arp.extend([2, 0, 0, 0, 0, 1, 8, 6, 0, 1, 8, 0, 6, 4, 0, 1, 2, 0, 0, 0, 0, 1]);
+    arp.extend([10, 0, 0, 1, 0, 0, 0, 0, 0, 0, 10, 0, 0, 2]);
+    let unknown = [&arp[..12], &[0x88, 0xb5], &[7; 46]].concat();
+    // Where the number is written: the station's address, ARP's sender, ARP's target, the station's address.
+    for (name, frame, at) in [
+        ("UDP", udp(1, 2, 7), 10),
+        ("ARP, from", arp.clone(), 30),
+        ("ARP, to", arp, 40),
+        ("unknown", unknown, 10),
+    ] {
+        for number in 0..200u16 {
+            let mut frame = frame.clone();
+            frame[at..at + 2].copy_from_slice(&number.to_be_bytes());
+            world.send("s1-eth1", &frame);
+        }
+        let [one, other, _] = counts(&world);
+        assert!(one + other == 200 && (60..140).contains(&one), "{name}: {one} {other}");
+    }
+}
+
 #[test]
 fn the_first_live_bucket_takes_over_and_gives_back() {
     let (mut world, bridge) = world();

@@ -20,7 +20,7 @@ impl Translation<'_> {
         let Some(group) = snapshot.groups.get(&id) else { return self.drop_because("no such group") };
         self.kept.credits.push(Credit::Flow(Arc::clone(&group.stats)));
         if group.kind == GroupKind::Select {
-            connection_fields(&self.key).iter().for_each(|&field| self.look_at(field));
+            connection_fields(&self.key).for_each(|field| self.look_at(field));
         }
         let chosen = group.chosen(&snapshot, &self.key);
         if chosen.is_empty() {

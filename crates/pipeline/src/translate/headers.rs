@@ -57,9 +57,9 @@ impl Translation<'_> {
             self.mask.words[MPLS] |= !0xffff_ffff & !self.written.words[MPLS];
             (old >> 32) as u32 & !0x100
         } else {
+            // What is not IP has no TTL to be copied: the field is zero then (OpenFlow 1.3.5 section 5.12.1).
             self.look_at(Field::NwTtl);
-            let ttl = self.key.get(Field::NwTtl) as u32;
-            0x100 | if ttl == 0 { 64 } else { ttl }
+            0x100 | self.key.get(Field::NwTtl) as u32
         };
         self.actions.push(Act::PushMpls { ethertype: eth_type, lse });
         if !is_mpls {

@@ -3,6 +3,7 @@
 //! moves it. Messages and frames are built by hand, and checksums computed anew, so that nothing is judged by itself.
 #![allow(missing_docs, clippy::unwrap_used)]
 
+mod actions;
 #[path = "../common/mod.rs"]
 mod common;
 mod fields;
