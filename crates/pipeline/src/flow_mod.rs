@@ -18,6 +18,9 @@ pub const MAX_FLOWS: usize = 1_000_000;
 /// Tables that a flow may be in.
 pub const TABLES: u8 = 254;
 
+/// Reason of a flow-removed: a meter was deleted, which versions before 1.4 have no reason for.
+pub const REMOVED_BY_METER: u8 = 4;
+
 /// Any group, or none (`OFPG_ANY`).
 pub const ANY_GROUP: u32 = u32::MAX;
 
@@ -32,6 +35,8 @@ pub enum Gone {
     Deleted,
     /// A group that it sent to was deleted.
     Group,
+    /// A meter that it sent to was deleted.
+    Meter,
     /// It made room for another.
     Evicted,
 }
@@ -137,6 +142,7 @@ pub fn flow_removed(flow: &Flow, why: Gone, now_ms: u64) -> FlowRemoved {
             Gone::Hard => 1,
             Gone::Deleted => 2,
             Gone::Group => 3,
+            Gone::Meter => REMOVED_BY_METER,
             Gone::Evicted => 5,
         },
         table_id: flow.table,

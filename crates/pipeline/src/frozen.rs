@@ -88,6 +88,8 @@ pub struct Frozen {
     pub steps: Vec<Step>,
     /// The action set so far.
     pub action_set: Vec<Action>,
+    /// Why outputs send to controllers.
+    pub reason: u8,
 }
 
 /// Frozen translations by recirculation id.

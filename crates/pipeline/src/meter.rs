@@ -168,5 +168,5 @@ fn delete(snapshot: &mut Snapshot, changes: &ChangeLog, id: u32) -> Vec<FlowChan
         snapshot.meters.remove_mut(&id);
     }
     changes.everything();
-    gone.into_iter().map(|flow| FlowChange::Removed(flow, Gone::Deleted)).collect()
+    gone.into_iter().map(|flow| FlowChange::Removed(flow, Gone::Meter)).collect()
 }

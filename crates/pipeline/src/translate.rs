@@ -27,6 +27,7 @@ use heddle_datapath::{Action as Act, Change, Translation as Outcome, Translator}
 use heddle_flow::layout::{METADATA, WORDS};
 use heddle_flow::{Field, FlowKey, FlowMask};
 use heddle_openflow::action::Controller;
+use heddle_openflow::packet::reason;
 use heddle_openflow::{Action, port};
 use heddle_wire::Packet;
 
@@ -58,6 +59,9 @@ struct Stay {
     cookie: u64,
     table_miss: bool,
     action_set: Vec<Action>,
+    /// Why an output sends to controllers now, as packet-ins number it: what runs is a flow's actions, an action set, a group
+    /// or a packet-out.
+    reason: u8,
 }
 
 /// What becomes of a packet that a table has no flow for.
@@ -203,6 +207,7 @@ impl<'a> Translation<'a> {
         let mut this = Self::enter(network, key, &place, now_ms, true);
         // No flow sent it, which all ones say in a packet-in, as Open vSwitch has it.
         this.stay.cookie = u64::MAX;
+        this.stay.reason = reason::PACKET_OUT;
         this.apply(actions);
         this.end_of_pipeline();
         this.freeze_rest();
@@ -226,6 +231,7 @@ impl<'a> Translation<'a> {
                 cookie: 0,
                 table_miss: false,
                 action_set: Vec::new(),
+                reason: reason::ACTION,
             },
             key: entered,
             base: entered,

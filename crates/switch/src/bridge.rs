@@ -7,11 +7,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use heddle_datapath::{Clock, Datapath};
+use heddle_flow::field::FIELDS;
 use heddle_flow::{FlowKey, Match, PacketKey};
 use heddle_netdev::Netdev;
-use heddle_openflow::message::FlowRemoved;
+use heddle_openflow::message::{FlowRemoved, PacketOut};
 use heddle_openflow::multipart::PortStats;
-use heddle_openflow::{Action, Command, FlowMod, OfError, PortDesc, Version, port};
+use heddle_openflow::role::RoleStatus;
+use heddle_openflow::{Action, Body, Command, FlowMod, OfError, PortDesc, Version, port};
 use heddle_pipeline::consistency::Known;
 use heddle_pipeline::flow_mod::{FlowChange, TABLES};
 use heddle_pipeline::table::TableLimit;
@@ -24,7 +26,7 @@ use crate::connection::{Control, Gathered, announce, port_description};
 use crate::controllers::{Controller, Faring};
 
 /// Events that wait for a slow connection; older ones are lost to it.
-const EVENTS: usize = 1024;
+pub(crate) const EVENTS: usize = 1024;
 /// Reasons of a port-status.
 const PORT_ADDED: u8 = 0;
 const PORT_DELETED: u8 = 1;
@@ -46,6 +48,10 @@ pub enum Event {
     FlowRemoved(Box<FlowRemoved>),
     /// A port came (0), went (1) or changed (2).
     PortStatus(u8, Box<PortDesc>),
+    /// The role of the connection of this number has changed unasked.
+    RoleStatus(u64, RoleStatus),
+    /// The connection of this number has changed a group or a meter by this message.
+    Forward(u64, Arc<Body>),
 }
 
 /// A device of a port.
@@ -429,18 +435,28 @@ impl ManagedBridge {
     ///
     /// # Errors
     /// If an action names what is not there, or the packet is too large.
-    pub fn packet_out(&self, in_port: u32, actions: &[Action], data: &[u8]) -> Result<(), OfError> {
+    pub fn packet_out(&self, packet: &PacketOut) -> Result<(), OfError> {
+        let PacketOut { in_port, ref actions, ref data, ref matching, .. } = *packet;
         if data.len() > heddle_wire::packet::MAX_FRAME {
             return Err(OfError::RequestBadPacket);
+        }
+        // A field that no action may write cannot be given to a packet either.
+        let mut given = FIELDS.iter().filter(|spec| spec.primary && matching.get(spec.field).1 != 0);
+        if given.any(|spec| !spec.writable) {
+            return Err(OfError::MatchBadField);
         }
         let packet = Packet::from_frame(data);
         let mut key = PacketKey::default();
         heddle_flow::extract(packet.data(), in_port, 0, &mut key);
-        let key: FlowKey = key.expand();
+        let mut key: FlowKey = key.expand();
+        // Fields of the pipeline that the controller says the packet has (OpenFlow 1.5.1 section 7.3.6).
+        for (word, mask) in matching.mask().words.iter().enumerate() {
+            key.words[word] = key.words[word] & !mask | matching.key().words[word];
+        }
         Known::of_packet(&key).actions(actions)?;
         self.bridge.snapshot().has_groups(actions)?;
         let (network, bridge, actions) =
-            (Arc::clone(&self.network), Arc::clone(&self.bridge), actions.to_vec());
+            (Arc::clone(&self.network), Arc::clone(&self.bridge), actions.clone());
         if self.packets_out.fetch_add(1, Ordering::Relaxed) % PACKETS_OUT == PACKETS_OUT - 1 {
             self.barrier();
         }

@@ -7,19 +7,20 @@
 mod bundles;
 mod control;
 mod flows;
+mod news;
 mod ports;
 mod statistics;
 
-use heddle_flow::field::FIELDS;
-use heddle_flow::{Field, Match};
+use std::sync::Arc;
+
 use heddle_openflow::kind::{MORE, unsupported};
-use heddle_openflow::message::{self, Features, Form, NO_BUFFER, Version, decode, role};
+use heddle_openflow::message::{Features, Form, NO_BUFFER, Version, decode, role};
 use heddle_openflow::modify::{MeterMod, TableMod};
 use heddle_openflow::multipart::Request;
-use heddle_openflow::role::{AsyncConfig, AsyncKind};
+use heddle_openflow::packet::reason;
+use heddle_openflow::role::{AsyncConfig, AsyncKind, RoleStatus, status_reason};
 use heddle_openflow::table::config;
-use heddle_openflow::{Action, Body, Command, Fault, FlowMod, Framer, Message, OfError, port};
-use heddle_pipeline::PacketIn;
+use heddle_openflow::{Body, Command, Fault, FlowMod, Framer, Message, OfError, port};
 use heddle_pipeline::flow_mod::TABLES;
 use heddle_pipeline::table::Fragments;
 
@@ -34,17 +35,14 @@ const MISS_SEND_LEN: u16 = 128;
 /// Messages that a call answers, and bytes of answers after which it answers no more.
 const MAX_MESSAGES: usize = 256;
 const MAX_ANSWER: usize = 256 * 1024;
-/// Which messages come unasked, by reason: packet-in, port-status and flow-removed, each for master or equal and for slave.
-const ASYNC: [[u32; 2]; 6] = [[0x3, 0], [0x7, 0x7], [0xf, 0], [0, 0], [0, 0], [0, 0]];
+/// Flag of a configuration before OpenFlow 1.3: packets whose TTL is spent come.
+const INVALID_TTL_TO_CONTROLLER: u16 = 4;
 /// Statistics of flows, tables, ports, groups and queues.
 const CAPABILITIES: u32 = 0x4f;
 /// In OpenFlow 1.0, that ARP addresses are matched.
 const ARP_MATCH_IP: u32 = 0x80;
 /// Where the lower byte of a multipart message's flags lies.
 const MULTIPART_FLAGS: usize = 11;
-/// Reason of a packet-in: the TTL is spent.
-const INVALID_TTL: u8 = 2;
-
 /// One connection, from its first byte.
 pub struct Connection {
     seat: Seat,
@@ -53,15 +51,18 @@ pub struct Connection {
     version: Option<Version>,
     /// Whether flow-mods of OpenFlow 1.0 say a table.
     table_ids: bool,
-    /// Whether flows and packets are told of in Nicira's form, in OpenFlow 1.0.
+    /// Whether flows are told of in Nicira's form, in OpenFlow 1.0.
     nicira_flows: bool,
-    nicira_packets: bool,
+    /// How packets come: 0 as the version has it, 1 by `NXT_PACKET_IN`, 2 by `NXT_PACKET_IN2`.
+    packet_in_format: u32,
+    /// The number that `controller` actions have for the peer.
+    controller_id: u16,
     closing: bool,
     more: bool,
     /// Whether we called the peer.
     controller: bool,
     miss_send_len: u16,
-    wants: [[u32; 2]; 6],
+    wants: news::Masks,
     role: u32,
     bundles: bundles::Bundles,
 }
@@ -80,12 +81,13 @@ impl Connection {
             version: None,
             table_ids: false,
             nicira_flows: false,
-            nicira_packets: false,
+            packet_in_format: 0,
+            controller_id: 0,
             closing: false,
             more: false,
             controller,
             miss_send_len: if controller { MISS_SEND_LEN } else { 0 },
-            wants: ASYNC,
+            wants: news::masks(Version::V1_3),
             role: role::EQUAL,
             bundles: bundles::Bundles::default(),
         };
@@ -100,7 +102,7 @@ impl Connection {
     /// A message of ours, in the version agreed on.
     pub fn write(&self, body: Body) -> Vec<u8> {
         let nicira = match body {
-            Body::PacketIn(_) => self.nicira_packets,
+            Body::PacketIn(_) => self.packet_in_format == 1,
             Body::FlowRemoved(_) => self.nicira_flows,
             _ => false,
         };
@@ -173,16 +175,6 @@ impl Connection {
         out
     }
 
-    /// Whether the peer gets what nobody told the switch to send it.
-    fn is_told(&self) -> bool {
-        self.version.is_some() && (self.controller || self.miss_send_len != 0)
-    }
-
-    /// Whether packets that no flow takes are for the peer: OpenFlow before 1.3 has no flow that would ask for them.
-    fn wants_misses(&self) -> bool {
-        self.is_told() && !self.closing && self.version < Some(Version::V1_3)
-    }
-
     /// Answers one message; what is refused is quoted in the error.
     fn answer(&mut self, bytes: &[u8], bridge: &ManagedBridge, out: &mut Vec<u8>) -> Result<(), Fault> {
         let kind = bytes.get(1).copied();
@@ -196,7 +188,10 @@ impl Connection {
         }
         let message = decode(bytes).inspect_err(|_| self.closing |= self.version.is_none())?;
         if let Body::Hello(versions) = message.body {
-            self.version = self.version.or_else(|| Version::agreed(bridge.versions(), versions));
+            if self.version.is_none() {
+                self.version = Version::agreed(bridge.versions(), versions);
+                self.wants = news::masks(self.version.unwrap_or_default());
+            }
             if self.version.is_none() {
                 return self
                     .disagree(bytes, "OpenFlow 1.0 to 1.5 are spoken here, as far as the bridge allows");
@@ -233,50 +228,6 @@ impl Connection {
         Err(Fault { data: why.as_bytes().to_vec(), ..Fault::of(bytes, OfError::HelloIncompatible) })
     }
 
-    /// What the peer is told of an event, if it wants to be told.
-    pub fn announce(&self, event: &Event, bridge: &ManagedBridge) -> Option<Vec<u8>> {
-        if !self.is_told() {
-            return None;
-        }
-        if matches!(event, Event::PacketIn(packet) if packet.unasked) && !self.wants_misses() {
-            return None;
-        }
-        let (kind, reason) = match event {
-            Event::PacketIn(packet) => (AsyncKind::PacketIn, packet.reason),
-            Event::PortStatus(reason, _) => (AsyncKind::PortStatus, *reason),
-            Event::FlowRemoved(removed) => (AsyncKind::FlowRemoved, removed.reason),
-        };
-        let slave = usize::from(self.is_slave(bridge));
-        if self.wants[kind as usize][slave] >> reason & 1 == 0 {
-            return None;
-        }
-        let body = match event {
-            Event::PacketIn(packet) => self.packet_in(packet),
-            Event::PortStatus(reason, port) => Body::PortStatus(*reason, (**port).clone()),
-            Event::FlowRemoved(removed) => Body::FlowRemoved((**removed).clone()),
-        };
-        Some(self.write(body))
-    }
-
-    fn packet_in(&self, packet: &PacketIn) -> Body {
-        let mut matching = Match::default();
-        matching.set(Field::InPort, u128::from(packet.in_port));
-        if packet.metadata != 0 {
-            matching.set(Field::Metadata, u128::from(packet.metadata));
-        }
-        // What no action asked for is cut to what the peer configured (section 7.3.2).
-        let wanted = if packet.reason == INVALID_TTL { usize::from(self.miss_send_len) } else { usize::MAX };
-        Body::PacketIn(message::PacketIn {
-            reason: packet.reason,
-            table_id: packet.table,
-            cookie: packet.cookie,
-            total_len: packet.total_len.into(),
-            matching,
-            data: packet.data[..packet.data.len().min(wanted)].to_vec(),
-            ..message::PacketIn::default()
-        })
-    }
-
     /// Does what a message asks; the answer, where there is one.
     fn handle(
         &mut self,
@@ -290,16 +241,12 @@ impl Connection {
         Ok(match message.body {
             Body::EchoRequest(data) => Some(Body::EchoReply(data)),
             Body::FeaturesRequest => Some(Body::FeaturesReply(features(message.form.version, bridge))),
-            Body::GetConfigRequest => {
-                let flags = match bridge.bridge.snapshot().fragments {
-                    Fragments::Normal => 0,
-                    Fragments::Drop => 1,
-                    Fragments::Match => 3,
-                };
-                Some(Body::GetConfigReply(flags, self.miss_send_len))
-            }
+            Body::GetConfigRequest => Some(Body::GetConfigReply(
+                self.config_flags(message.form.version, bridge),
+                self.miss_send_len,
+            )),
             Body::SetConfig(flags, length) => {
-                set_fragments(flags, bridge)?;
+                self.set_config(flags, message.form.version, bridge)?;
                 self.miss_send_len = length;
                 None
             }
@@ -315,7 +262,7 @@ impl Connection {
                 if in_port > port::MAX && !matches!(in_port, port::CONTROLLER | port::LOCAL | port::ANY) {
                     return Err(OfError::RequestBadPort);
                 }
-                bridge.packet_out(in_port, &actions_of(&packet)?, &packet.data)?;
+                bridge.packet_out(&packet)?;
                 None
             }
             Body::PortMod(port_mod) => ports::set(&port_mod, message.form.version, bridge)?,
@@ -323,6 +270,7 @@ impl Connection {
             Body::GroupMod(group_mod) => {
                 let gone = bridge.bridge.group_mod(&group_mod, bridge.clock.now_ms())?;
                 announce(Gathered::One(gone), bridge);
+                bridge.tell(Event::Forward(self.seat.id, Arc::new(Body::GroupMod(group_mod))));
                 None
             }
             Body::MeterMod(meter_mod) => {
@@ -333,6 +281,7 @@ impl Connection {
                 bridge.flush();
                 let gone = bridge.bridge.meter_mod(&meter_mod, bridge.clock.now_ms())?;
                 announce(Gathered::One(gone), bridge);
+                bridge.tell(Event::Forward(self.seat.id, Arc::new(Body::MeterMod(meter_mod))));
                 None
             }
             Body::QueueConfigRequest(number) => {
@@ -355,8 +304,13 @@ impl Connection {
                     // Nicira's message, and so OpenFlow before 1.2, has none.
                     let has_one = message.form.version >= Version::V1_2 && !message.form.nicira;
                     let generation = has_one.then_some(generation);
-                    bridge.control.claim(self.seat.id, wanted, generation)?;
+                    let deposed = bridge.control.claim(self.seat.id, wanted, generation)?;
                     self.role = wanted;
+                    if let Some(deposed) = deposed {
+                        let (role, reason) = (role::SLAVE, status_reason::MASTER_REQUEST);
+                        let status = RoleStatus { role, reason, generation: bridge.control.generation() };
+                        bridge.tell(Event::RoleStatus(deposed, status));
+                    }
                 }
                 let role = bridge.control.role(self.seat.id, self.role);
                 Some(Body::RoleReply(role, bridge.control.generation()))
@@ -365,18 +319,26 @@ impl Connection {
             Body::SetAsync(config) => {
                 check_async(&config)?;
                 config.apply(&mut self.wants);
+                // Who says what it wants to be told is told.
+                if self.miss_send_len == 0 {
+                    self.miss_send_len = MISS_SEND_LEN;
+                }
                 None
             }
             Body::FlowFormat(format @ (0 | 2)) => {
                 self.nicira_flows = format == 2;
                 None
             }
-            Body::PacketInFormat(format @ (0 | 1)) => {
-                self.nicira_packets = format == 1;
+            Body::PacketInFormat(format @ 0..=2) => {
+                self.packet_in_format = format;
                 None
             }
             Body::FlowFormat(_) | Body::PacketInFormat(_) => {
                 return Err(OfError::RequestPermission);
+            }
+            Body::ControllerId(number) => {
+                self.controller_id = number;
+                None
             }
             Body::FlowModTableId(on) => {
                 self.table_ids = on;
@@ -393,6 +355,42 @@ impl Connection {
 }
 
 impl Connection {
+    /// The switch's configuration as `OFPT_GET_CONFIG_REPLY` has it.
+    fn config_flags(&self, version: Version, bridge: &ManagedBridge) -> u16 {
+        let fragments = match bridge.bridge.snapshot().fragments {
+            Fragments::Normal => 0,
+            Fragments::Drop => 1,
+            Fragments::Match => 3,
+        };
+        let spent = self.wants[AsyncKind::PacketIn as usize][0] >> reason::INVALID_TTL & 1 != 0;
+        fragments | if spent && version < Version::V1_3 { INVALID_TTL_TO_CONTROLLER } else { 0 }
+    }
+
+    /// Takes a configuration: how fragments are handled and, before OpenFlow 1.3, whether packets whose TTL is spent come.
+    fn set_config(&mut self, flags: u16, version: Version, bridge: &ManagedBridge) -> Result<(), OfError> {
+        let older = version < Version::V1_3;
+        let wanted = match if older { flags & !INVALID_TTL_TO_CONTROLLER } else { flags } {
+            0 => Some(Fragments::Normal),
+            1 => Some(Fragments::Drop),
+            // Fragments are not put together here, which the features say; as Open vSwitch, keep what is.
+            2 => None,
+            3 => Some(Fragments::Match),
+            _ => return Err(OfError::SwitchConfigBadFlags),
+        };
+        if let Some(wanted) = wanted.filter(|wanted| bridge.bridge.snapshot().fragments != *wanted) {
+            bridge.bridge.publish(|snapshot, changes| {
+                snapshot.fragments = wanted;
+                changes.everything();
+            });
+        }
+        if older {
+            let [master, _] = &mut self.wants[AsyncKind::PacketIn as usize];
+            *master &= !(1 << reason::INVALID_TTL);
+            *master |= u32::from(flags & INVALID_TTL_TO_CONTROLLER != 0) << reason::INVALID_TTL;
+        }
+        Ok(())
+    }
+
     /// The table that a flow-mod of OpenFlow 1.0 means: the one that it says where the peer has asked for that, else the first,
     /// and all for what is there already.
     fn choose_table(&self, flow_mod: &mut FlowMod, version: Version) -> Result<(), OfError> {
@@ -408,28 +406,10 @@ impl Connection {
     }
 }
 
-/// That nothing is wanted which never comes: roles, tables and others' requests are not told unasked yet.
+/// That nothing is wanted which never comes: tables are not told of unasked yet.
 fn check_async(config: &AsyncConfig) -> Result<(), OfError> {
-    let never = [AsyncKind::RoleStatus, AsyncKind::TableStatus, AsyncKind::RequestForward];
-    let wants = |masks: &[Option<u32>; 6]| never.iter().any(|&kind| masks[kind as usize].unwrap_or(0) != 0);
+    let wants = |masks: &[Option<u32>; 6]| masks[AsyncKind::TableStatus as usize].unwrap_or(0) != 0;
     if wants(&config.master) || wants(&config.slave) { Err(OfError::AsyncUnsupported) } else { Ok(()) }
-}
-
-/// The actions of a packet-out, after those that give the packet the fields of the pipeline that it is said to have.
-fn actions_of(packet: &message::PacketOut) -> Result<Vec<Action>, OfError> {
-    let mut actions = Vec::new();
-    for spec in FIELDS.iter().filter(|spec| spec.primary) {
-        let (value, mask) = packet.matching.get(spec.field);
-        if mask == 0 {
-            continue;
-        }
-        if !spec.writable {
-            return Err(OfError::MatchBadField);
-        }
-        actions.push(Action::SetField { field: spec.field, value, mask });
-    }
-    actions.extend_from_slice(&packet.actions);
-    Ok(actions)
 }
 
 /// What the switch says of itself.
@@ -461,24 +441,6 @@ fn changes(body: &Body) -> bool {
             | Body::BundleAdd(_)
             | Body::MultipartRequest(Request::SetTableFeatures(_))
     )
-}
-
-fn set_fragments(flags: u16, bridge: &ManagedBridge) -> Result<(), OfError> {
-    let wanted = match flags {
-        0 => Fragments::Normal,
-        1 => Fragments::Drop,
-        // Fragments are not put together here, which the features say; as Open vSwitch, keep what is.
-        2 => return Ok(()),
-        3 => Fragments::Match,
-        _ => return Err(OfError::SwitchConfigBadFlags),
-    };
-    if bridge.bridge.snapshot().fragments != wanted {
-        bridge.bridge.publish(|snapshot, changes| {
-            snapshot.fragments = wanted;
-            changes.everything();
-        });
-    }
-    Ok(())
 }
 
 /// OpenFlow 1.3 has no configuration of tables left, but for two bits that mean nothing.

@@ -12,13 +12,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::broadcast::Receiver;
+use tokio::sync::broadcast::error::{RecvError, TryRecvError};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 
 use heddle_openflow::Body;
 
-use crate::bridge::ManagedBridge;
+use crate::bridge::{EVENTS, Event, ManagedBridge};
 use crate::connection::Connection;
 use crate::controllers::{Controller, Fares, Peer};
 use crate::unixctl;
@@ -312,8 +313,11 @@ async fn converse(
                 shown(&buffer[..count]);
                 let mut answer = connection.receive(&buffer[..count], bridge);
                 loop {
-                    shown(&answer);
-                    send(&mut stream, &answer).await?;
+                    // What happened before an answer is told before it: a barrier's says that all has been told.
+                    let mut told = news(&connection, &mut events, bridge);
+                    told.append(&mut answer);
+                    shown(&told);
+                    send(&mut stream, &told).await?;
                     if !connection.has_more() {
                         break;
                     }
@@ -360,6 +364,19 @@ async fn converse(
             }
         }
     }
+}
+
+/// What the peer is told of events that wait.
+fn news(connection: &Connection, events: &mut Receiver<Event>, bridge: &ManagedBridge) -> Vec<u8> {
+    let mut told = Vec::new();
+    for _ in 0..EVENTS {
+        match events.try_recv() {
+            Ok(event) => told.extend(connection.announce(&event, bridge).unwrap_or_default()),
+            Err(TryRecvError::Lagged(_)) => {}
+            Err(_) => break,
+        }
+    }
+    told
 }
 
 /// Sends, and gives a peer up that does not read.

@@ -371,3 +371,76 @@ fn meters_are_written_read_back_and_obeyed() {
     switch.good("s1", "del-meters", &[]);
     assert!(!switch.good("s1", "dump-meters", &[]).contains("meter="));
 }
+
+/// What `ovs-ofctl monitor` prints, with these options and arguments, once all of `wanted` is there or ten seconds are over,
+/// while `meanwhile` is done.
+fn monitored(
+    switch: &Switch,
+    options: &[&str],
+    arguments: &[&str],
+    wanted: &[&str],
+    meanwhile: impl FnOnce(),
+) -> String {
+    let log = switch.directory.join("monitor");
+    let socket = format!("unix:{}", switch.directory.join("s1.mgmt").display());
+    let file = std::fs::File::create(&log).unwrap();
+    let mut monitor = Command::new("ovs-ofctl")
+        .args(options)
+        .args(["monitor", &socket])
+        .args(arguments)
+        .env("OVS_RUNDIR", &switch.directory)
+        .stdout(file.try_clone().unwrap())
+        .stderr(file)
+        .spawn()
+        .unwrap();
+    std::thread::sleep(Duration::from_millis(500));
+    meanwhile();
+    let deadline = Instant::now() + Duration::from_secs(10);
+    let said = loop {
+        let text = std::fs::read_to_string(&log).unwrap();
+        if wanted.iter().all(|wanted| text.contains(wanted)) || Instant::now() > deadline {
+            break text;
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    };
+    let _ = monitor.kill();
+    let _ = monitor.wait();
+    for wanted in wanted {
+        assert!(said.contains(wanted), "{options:?} {arguments:?}: {wanted:?} is not in {said}");
+    }
+    said
+}
+
+#[test]
+fn packets_come_in_every_form_for_every_reason() {
+    if !installed() {
+        return;
+    }
+    let switch = Switch::start("packets");
+    let group = "group_id=1,type=all,bucket=actions=controller";
+    switch.good("s1", "add-group", &[group]);
+    switch.good("s1", "add-flow", &["in_port=1,actions=write_actions(output:controller)"]);
+    switch.good("s1", "add-flow", &["in_port=local,actions=load:7->NXM_NX_REG3[],group:1"]);
+    let frame = "packet=020000000002020000000001123400000000";
+    let send = || {
+        for packet in [
+            format!("in_port=controller,{frame},actions=controller"),
+            format!("in_port=1,{frame},actions=table"),
+            format!("in_port=local,{frame},actions=table"),
+            format!("in_port=1,{frame},actions=controller(userdata=01.02.03)"),
+        ] {
+            switch.good("s1", "packet-out", &[&packet]);
+        }
+    };
+    let reasons = ["(via packet_out)", "(via action_set)", "reg3=0x7", "(via group)"];
+    monitored(&switch, &["-O", "OpenFlow14"], &["65534"], &reasons, send);
+    let data = [
+        "NXT_PACKET_IN2",
+        "userdata=01.02.03",
+        "reg3=0x7",
+        "cookie=0x0 total_len=18 reg3=0x7,in_port=LOCAL (via action)",
+    ];
+    monitored(&switch, &["-P", "nxt_packet_in2"], &["65534"], &data, send);
+    let older = ["NXT_PACKET_IN ", "reg3=0x7", "(via action)"];
+    monitored(&switch, &["-P", "nxt_packet_in"], &["65534"], &older, send);
+}

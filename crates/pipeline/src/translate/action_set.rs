@@ -1,6 +1,7 @@
 //! The action set: what is merged into it, and in which order it runs (OpenFlow 1.3.5 section 5.10).
 
 use heddle_flow::Field;
+use heddle_openflow::packet::reason;
 use heddle_openflow::{Action, port};
 
 use super::Translation;
@@ -36,7 +37,10 @@ impl Translation<'_> {
         if !set.is_empty() {
             let level = self.level();
             self.open(Kind::Table, || "--. Executing action set:".into());
+            // Only flows have written it, whoever sent the packet to them.
+            let before = std::mem::replace(&mut self.stay.reason, reason::ACTION_SET);
             self.apply(&set);
+            self.stay.reason = before;
             self.close_to(level);
         }
     }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use heddle_datapath::Action as Act;
 use heddle_flow::Field;
 use heddle_openflow::action::Bits;
+use heddle_openflow::packet::reason;
 use heddle_openflow::{Action, port};
 use heddle_wire::ethertype;
 
@@ -69,9 +70,11 @@ impl Translation<'_> {
         }
         let (flow, here) = (self.flow.clone(), (self.stay.table, self.stay.cookie, self.stay.table_miss));
         let number = as_port.filter(|&number| number != port::IN_PORT).unwrap_or(self.stay.in_port);
+        let why = std::mem::replace(&mut self.stay.reason, reason::ACTION);
         self.depth += 1;
         self.enter_table(table.unwrap_or(here.0), number, misses);
         self.depth -= 1;
+        self.stay.reason = why;
         // What ends the actions of a flow does not end those of the flow that resubmitted.
         self.halted = false;
         self.flow = flow;

@@ -7,13 +7,11 @@ use heddle_flow::Field;
 use heddle_flow::field::FIELDS;
 use heddle_openflow::action::Controller;
 use heddle_openflow::meter::MeterMod;
+use heddle_openflow::packet::reason;
 use heddle_openflow::port;
 
 use super::Translation;
 use crate::frozen::{Punt, Step};
-
-/// No flow takes the packet, as packet-ins number it (`OFPR_NO_MATCH`).
-const NO_MATCH: u8 = 0;
 
 impl Translation<'_> {
     /// A packet-in of the table-miss flow, which a port may be told not to cause (section 7.2.1).
@@ -21,7 +19,7 @@ impl Translation<'_> {
         if self.config_of(self.stay.in_port) & port::config::NO_PACKET_IN != 0 {
             return self.drop_because("port causes no packet-in");
         }
-        self.punt(NO_MATCH, max_len);
+        self.punt(reason::NO_MATCH, max_len);
     }
 
     /// A packet-in for a packet that no flow takes and that no flow asked for (OpenFlow before 1.3).
@@ -30,7 +28,14 @@ impl Translation<'_> {
             return self.drop_because("port causes no packet-in");
         }
         self.stay.cookie = 0;
-        self.punt_as(&Controller { reason: NO_MATCH, ..Controller::default() }, true, None);
+        self.punt_as(&Controller { reason: reason::NO_MATCH, ..Controller::default() }, true, None);
+    }
+
+    /// Says why outputs send to controllers from here on; what a packet-out does is its own whatever it uses.
+    pub(super) fn because_of(&mut self, why: u8) {
+        if self.stay.reason != reason::PACKET_OUT {
+            self.stay.reason = why;
+        }
     }
 
     pub(super) fn punt(&mut self, reason: u8, max_len: u16) {
@@ -88,12 +93,14 @@ impl Translation<'_> {
 
     /// Fields that the packet's headers do not say, where they are not zero.
     fn carried_fields(&self) -> Vec<(Field, u128)> {
+        // Metadata is told by itself, and where an action set would send the packet is not told, as in Open vSwitch.
+        let told = [Field::Metadata, Field::ActsetOutput];
         let mut fields = Vec::new();
         for spec in
-            FIELDS.iter().filter(|spec| spec.primary && spec.is_carried() && spec.field != Field::Metadata)
+            FIELDS.iter().filter(|spec| spec.primary && spec.is_carried() && !told.contains(&spec.field))
         {
             let value = self.key.get(spec.field);
-            if value != 0 && (spec.field, value) != (Field::ActsetOutput, port::UNSET.into()) {
+            if value != 0 {
                 fields.push((spec.field, value));
             }
         }

@@ -29,6 +29,7 @@ impl Translation<'_> {
         self.depend();
         self.stay.table = state.table;
         self.stay.action_set = state.action_set;
+        self.stay.reason = state.reason;
         let (pipeline, carried) = state.words.split_at(PIPELINE.len());
         self.key.words[PIPELINE].copy_from_slice(pipeline);
         self.written.words[PIPELINE].fill(u64::MAX);
@@ -62,6 +63,7 @@ impl Translation<'_> {
             queue: self.queue,
             steps,
             action_set: self.stay.action_set.clone(),
+            reason: self.stay.reason,
         }
     }
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use heddle_openflow::group::GroupKind;
+use heddle_openflow::packet::reason;
 
 use super::action_set::{in_order, merge};
 use super::{MAX_DEPTH, Translation};
@@ -35,12 +36,13 @@ impl Translation<'_> {
             let mut set = Vec::new();
             merge(&mut set, &group.buckets[index].actions);
             let set = in_order(set);
-            let outer = std::mem::take(&mut self.stay.action_set);
+            let (outer, before) = (std::mem::take(&mut self.stay.action_set), self.stay.reason);
+            self.because_of(reason::GROUP);
             self.on_a_copy(|this| {
                 this.apply(&set);
                 this.freeze_rest();
             });
-            self.stay.action_set = outer;
+            (self.stay.action_set, self.stay.reason) = (outer, before);
         }
     }
 }

@@ -6,6 +6,7 @@ use heddle_datapath::Action as Act;
 use heddle_flow::layout::TUNNEL_ID;
 use heddle_flow::{Field, FlowMask};
 use heddle_openflow::action::Bits;
+use heddle_openflow::packet::reason;
 use heddle_openflow::port;
 
 use super::{MAX_DEPTH, MAX_OUTPUTS, Misses, PIPELINE, Stay, Translation};
@@ -24,7 +25,7 @@ impl Translation<'_> {
             port::FLOOD => self.flood(port::config::NO_FLOOD),
             port::ALL => self.flood(0),
             port::CONTROLLER if self.stay.table_miss => self.punt_miss(max_len),
-            port::CONTROLLER => self.punt(1, max_len),
+            port::CONTROLLER => self.punt(self.stay.reason, max_len),
             _ if number == in_port => self.drop_because("output to the port it came in by"),
             _ => self.output_to(number),
         }
@@ -103,6 +104,7 @@ impl Translation<'_> {
             cookie: 0,
             table_miss: false,
             action_set: Vec::new(),
+            reason: reason::ACTION,
         };
         let here = std::mem::replace(&mut self.stay, there);
         let (stack, flow) = (std::mem::take(&mut self.stack), self.flow.take());

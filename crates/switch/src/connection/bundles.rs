@@ -225,9 +225,7 @@ impl Bundle {
             if let Some(Body::PacketOut(packet)) =
                 messages.last().and_then(|last| decode(last).ok()).map(|message| message.body)
             {
-                bridge
-                    .packet_out(packet.in_port, &packet.actions, &packet.data)
-                    .map_err(|error| fault(messages, (messages.len() - 1, error)))?;
+                bridge.packet_out(&packet).map_err(|error| fault(messages, (messages.len() - 1, error)))?;
                 bridge.barrier();
             }
         }

@@ -87,11 +87,16 @@ impl Control {
         if deposed { role::SLAVE } else { claimed }
     }
 
-    /// Takes a role. Generations are compared as on a circle, so that they may wrap; OpenFlow 1.0's message has none.
+    /// Takes a role; returns the connection that was master and no longer is. Generations are compared as on a circle, so that they may wrap; OpenFlow 1.0's message has none.
     ///
     /// # Errors
     /// If the role is none, or the generation is older than one that was seen.
-    pub(super) fn claim(&self, connection: u64, wanted: u32, generation: Option<u64>) -> Result<(), OfError> {
+    pub(super) fn claim(
+        &self,
+        connection: u64,
+        wanted: u32,
+        generation: Option<u64>,
+    ) -> Result<Option<u64>, OfError> {
         let mut state = self.mastership();
         match wanted {
             role::EQUAL => {}
@@ -104,12 +109,13 @@ impl Control {
             }
             _ => return Err(OfError::RoleBadRole),
         }
+        let mut deposed = None;
         if wanted == role::MASTER {
-            state.master = Some(connection);
+            deposed = state.master.replace(connection).filter(|&before| before != connection);
         } else if state.master == Some(connection) {
             state.master = None;
         }
-        Ok(())
+        Ok(deposed)
     }
 }
 
@@ -122,10 +128,10 @@ mod tests {
         let control = Control::default();
         let (a, b) = (control.join(), control.join());
         assert_eq!(control.generation(), u64::MAX);
-        assert_eq!(control.claim(a, role::MASTER, Some(5)), Ok(()));
+        assert_eq!(control.claim(a, role::MASTER, Some(5)), Ok(None));
         assert_eq!(control.claim(b, role::MASTER, Some(4)), Err(OfError::RoleStale));
         assert_eq!(control.role(a, role::MASTER), role::MASTER);
-        assert_eq!(control.claim(b, role::MASTER, Some(5)), Ok(()));
+        assert_eq!(control.claim(b, role::MASTER, Some(5)), Ok(Some(a)));
         assert_eq!(
             (control.role(a, role::MASTER), control.role(b, role::MASTER)),
             (role::SLAVE, role::MASTER)
@@ -138,8 +144,8 @@ mod tests {
     fn generations_wrap() {
         let control = Control::default();
         let a = control.join();
-        assert_eq!(control.claim(a, role::SLAVE, Some(u64::MAX)), Ok(()));
-        assert_eq!(control.claim(a, role::SLAVE, Some(3)), Ok(()));
+        assert_eq!(control.claim(a, role::SLAVE, Some(u64::MAX)), Ok(None));
+        assert_eq!(control.claim(a, role::SLAVE, Some(3)), Ok(None));
         assert_eq!(control.claim(a, role::SLAVE, Some(u64::MAX)), Err(OfError::RoleStale));
     }
 }

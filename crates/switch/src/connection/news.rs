@@ -1,0 +1,114 @@
+//! What a peer is told unasked: packets, flows that have gone, ports, roles, and other controllers' changes (OpenFlow 1.3.5
+//! section 6.3.5 and section 7.3.10, OpenFlow 1.4.1 sections 7.4.4 and 7.4.6).
+
+use heddle_flow::{Field, Match};
+use heddle_openflow::message::{self, FlowRemoved, Form, Version};
+use heddle_openflow::packet::reason;
+use heddle_openflow::role::AsyncKind;
+use heddle_openflow::{Body, Message};
+use heddle_pipeline::PacketIn;
+use heddle_pipeline::flow_mod::REMOVED_BY_METER;
+
+use super::Connection;
+use crate::bridge::{Event, ManagedBridge};
+
+/// Which messages come unasked, as bits by reason: for masters and equals, and for slaves, by [`AsyncKind`].
+pub(super) type Masks = [[u32; 2]; 6];
+
+/// What a peer of a version gets until it says otherwise: packets but those whose TTL is spent, flows that have gone, ports
+/// and, where the version has a message for it, that its role has changed.
+pub(super) fn masks(version: Version) -> Masks {
+    let newer = version >= Version::V1_4;
+    let packets = AsyncKind::PacketIn.known(version) & !(1 << reason::INVALID_TTL);
+    let flows = match version {
+        Version::V1_0 => 0x7,
+        _ if newer => 0x3f,
+        _ => 0xf,
+    };
+    let roles = if version >= Version::V1_3 { 0x7 } else { 0 };
+    [[packets, 0], [0x7, 0x7], [flows, 0], [roles, roles], [0, 0], [0, 0]]
+}
+
+/// The reason of a packet-in as a version says it: those before 1.4 know no more than that an action asked for it.
+fn packet_reason(why: u8, version: Version) -> u8 {
+    if version < Version::V1_4 && why > reason::INVALID_TTL { reason::ACTION } else { why }
+}
+
+/// The reason of a flow-removed as a version says it.
+fn removed_reason(why: u8, version: Version) -> u8 {
+    const DELETE: u8 = 2;
+    if version < Version::V1_4 && why == REMOVED_BY_METER { DELETE } else { why }
+}
+
+impl Connection {
+    /// Whether the peer gets what nobody told the switch to send it.
+    fn is_told(&self) -> bool {
+        self.version.is_some() && (self.controller || self.miss_send_len != 0)
+    }
+
+    /// Whether packets that no flow takes are for the peer: OpenFlow before 1.3 has no flow that would ask for them.
+    pub(super) fn wants_misses(&self) -> bool {
+        self.is_told() && !self.closing && self.controller_id == 0 && self.version < Some(Version::V1_3)
+    }
+
+    /// What the peer is told of an event, if it wants to be told.
+    pub fn announce(&self, event: &Event, bridge: &ManagedBridge) -> Option<Vec<u8>> {
+        let version = self.version?;
+        let (kind, reason) = match event {
+            Event::PacketIn(packet) => (AsyncKind::PacketIn, packet_reason(packet.reason, version)),
+            Event::PortStatus(reason, _) => (AsyncKind::PortStatus, *reason),
+            Event::FlowRemoved(removed) => (AsyncKind::FlowRemoved, removed_reason(removed.reason, version)),
+            Event::RoleStatus(_, status) => (AsyncKind::RoleStatus, status.reason),
+            Event::Forward(_, change) => {
+                (AsyncKind::RequestForward, u8::from(matches!(**change, Body::MeterMod(_))))
+            }
+        };
+        let slave = usize::from(self.is_slave(bridge));
+        if self.wants[kind as usize][slave] >> reason & 1 == 0 {
+            return None;
+        }
+        let body = match event {
+            Event::RoleStatus(connection, status) if *connection == self.seat.id => Body::RoleStatus(*status),
+            Event::RoleStatus(..) => return None,
+            _ if !self.is_told() => return None,
+            Event::PacketIn(packet) if packet.unasked && !self.wants_misses() => return None,
+            Event::PacketIn(packet) if packet.controller_id != self.controller_id => return None,
+            Event::PacketIn(packet) => self.packet_in(packet, reason),
+            Event::PortStatus(reason, port) => Body::PortStatus(*reason, (**port).clone()),
+            Event::FlowRemoved(removed) => Body::FlowRemoved(FlowRemoved { reason, ..(**removed).clone() }),
+            // Who asked for a change knows it.
+            Event::Forward(connection, _) if *connection == self.seat.id => return None,
+            Event::Forward(_, change) => {
+                let inner = Message { form: Form::of(version), xid: 0, body: (**change).clone() }.encode();
+                Body::RequestForward(inner)
+            }
+        };
+        let bytes = self.write(body);
+        (!bytes.is_empty()).then_some(bytes)
+    }
+
+    fn packet_in(&self, packet: &PacketIn, why: u8) -> Body {
+        let mut matching = Match::default();
+        matching.set(Field::InPort, u128::from(packet.in_port));
+        if packet.metadata != 0 {
+            matching.set(Field::Metadata, u128::from(packet.metadata));
+        }
+        for (field, value) in &packet.fields {
+            matching.set(*field, *value);
+        }
+        // What no action asked for is cut to what the peer configured (section 7.3.2).
+        let wanted =
+            if packet.reason == reason::INVALID_TTL { usize::from(self.miss_send_len) } else { usize::MAX };
+        let told = message::PacketIn {
+            reason: why,
+            table_id: packet.table,
+            cookie: packet.cookie,
+            total_len: packet.total_len.into(),
+            matching,
+            data: packet.data[..packet.data.len().min(wanted)].to_vec(),
+            userdata: packet.userdata.clone(),
+            ..message::PacketIn::default()
+        };
+        if self.packet_in_format == 2 { Body::PacketIn2(told) } else { Body::PacketIn(told) }
+    }
+}

@@ -1,0 +1,170 @@
+//! What comes unasked in each version: why packets come, in which form and to whom, roles that change, changes of others.
+#![allow(missing_docs, clippy::unwrap_used)]
+
+mod common;
+
+use common::*;
+use heddle_switch::bridge::Event;
+use tokio::sync::broadcast::Receiver;
+
+/// The same message in another version.
+fn version(number: u8, message: Vec<u8>) -> Vec<u8> {
+    [vec![number], message[1..].to_vec()].concat()
+}
+
+/// A controller that speaks this version.
+fn controller(switch: &heddle_switch::Switch, number: u8) -> (Peer, Receiver<Event>) {
+    let mut peer = Peer::silent(switch, true);
+    let versions = format!("0001 0008 {:08x}", 1u32 << number);
+    assert!(peer.say(&version(number, message(0, &hex(&versions)))).is_empty());
+    let events = peer.bridge.events();
+    (peer, events)
+}
+
+/// Everything that a controller is told of what has happened.
+fn told((peer, events): &mut (Peer, Receiver<Event>)) -> Vec<Vec<u8>> {
+    peer.bridge.barrier();
+    let mut all = Vec::new();
+    while let Ok(event) = events.try_recv() {
+        all.extend(peer.connection.announce(&event, &peer.bridge));
+    }
+    all
+}
+
+/// A vendor message of Nicira's.
+fn nicira(kind: u32, body: &str) -> Vec<u8> {
+    message(4, &[hex("00002320"), kind.to_be_bytes().to_vec(), hex(body)].concat())
+}
+
+fn role(number: u8, role: u32, generation: u64) -> Vec<u8> {
+    version(number, message(24, &hex(&format!("{role:08x}00000000{generation:016x}"))))
+}
+
+#[test]
+fn a_master_that_is_deposed_is_told() {
+    let switch = switch();
+    // By a message of its own since 1.4, by an extension in 1.3, not at all before.
+    for (number, wanted) in [
+        (5, Some("051e0018 00000000 00000003 00 000000 0000000000000011")),
+        (4, Some("04040020 00000000 4f4e4600 00000777 00000003 00 000000 0000000000000021")),
+        (3, None),
+    ] {
+        let generation = u64::from(6 - number) * 16;
+        let mut old = controller(&switch, number);
+        let mut new = controller(&switch, 4);
+        old.0.ask(&role(number, 2, generation));
+        new.0.ask(&role(4, 2, generation + 1));
+        assert_eq!(told(&mut old), wanted.map(hex).into_iter().collect::<Vec<_>>(), "{number}");
+        assert_eq!(told(&mut new), Vec::<Vec<u8>>::new());
+        // Who asks for another role itself is not told.
+        new.0.ask(&role(4, 1, 0));
+        old.0.ask(&role(number, 2, generation + 2));
+        assert!(told(&mut new).is_empty() && told(&mut old).is_empty());
+    }
+}
+
+#[test]
+fn changes_of_groups_and_meters_are_forwarded_to_who_asked() {
+    let switch = switch();
+    let (mut one, mut other) = (controller(&switch, 5), controller(&switch, 5));
+    let group = version(5, message(15, &hex("0000 00 00 00000001")));
+    one.0.tell(&group);
+    assert!(told(&mut other).is_empty(), "nobody has asked");
+    // To masters and equals, both reasons.
+    other.0.tell(&version(5, message(28, &hex("000b 0008 00000003"))));
+    one.0.tell(&version(5, message(15, &hex("0000 00 00 00000002"))));
+    let meter = version(5, message(29, &hex("0000 0002 00000001 0001 0010 00000009 00000000 00000000")));
+    one.0.tell(&meter);
+    let forwarded = told(&mut other);
+    let inner = |at: usize| &forwarded[at][8..];
+    assert_eq!((forwarded.len(), forwarded[0][1], inner(0)[1], inner(1)[1]), (2, 32, 15, 29));
+    assert_eq!((&inner(0)[8..], &inner(1)[8..]), (&hex("0000 00 00 00000002")[..], &meter[8..]));
+    assert!(told(&mut one).is_empty(), "who asked for a change knows it");
+}
+
+#[test]
+fn a_packet_in_says_why_as_its_version_can() {
+    let switch = switch();
+    let mut older = controller(&switch, 4);
+    let mut newer = controller(&switch, 5);
+    let to_controller = output(0xffff_fffd);
+    let bucket = [hex("0020 0000 ffffffff ffffffff 00000000"), to_controller.clone()].concat();
+    older.0.tell(&message(15, &[hex("0000 00 00 00000001"), bucket].concat()));
+    let to_group = element(22, "00000001");
+    let mut reasons = |matching: Vec<u8>, instructions: Vec<u8>, out: &[Vec<u8>]| {
+        older.0.tell(&Mod { matching, instructions, ..Mod::default() }.bytes());
+        older.0.tell(&packet_out(1, out, &[1; 60]));
+        // The fixed part: buffer, length, reason.
+        let reason = |told: Vec<Vec<u8>>| told.into_iter().map(|message| message[14]).collect::<Vec<_>>();
+        (reason(told(&mut older)), reason(told(&mut newer)))
+    };
+    let table = [output(0xffff_fff9)];
+    assert_eq!(reasons(matching(""), vec![], std::slice::from_ref(&to_controller)), (vec![1], vec![5]));
+    assert_eq!(
+        reasons(matching(""), apply(std::slice::from_ref(&to_controller)), &table),
+        (vec![1], vec![1])
+    );
+    assert_eq!(
+        reasons(matching(""), write(std::slice::from_ref(&to_controller)), &table),
+        (vec![1], vec![3])
+    );
+    assert_eq!(reasons(matching(""), apply(&[to_group]), &table), (vec![1], vec![4]));
+}
+
+#[test]
+fn a_controller_gets_packets_of_its_number_in_the_form_it_asked_for() {
+    let switch = switch();
+    let (mut numbered, mut ordinary) = (controller(&switch, 4), controller(&switch, 4));
+    numbered.0.tell(&nicira(20, "000000000000 0007"));
+    numbered.0.tell(&nicira(16, "00000002"));
+    // NXAST_CONTROLLER2 with the controller's number 7 and three bytes for it.
+    let controller2 = element(0xffff, "00002320 0025 000000000000 0001 0006 0007 0000 0003 0007 aabbcc00");
+    let mut asking = controller(&switch, 4);
+    asking.0.tell(&packet_out(0xffff_fffd, &[controller2], &[1; 60]));
+    assert!(told(&mut ordinary).is_empty());
+    let got = told(&mut numbered);
+    assert_eq!((got.len(), &got[0][8..16]), (1, &hex("00002320 0000001e")[..]));
+    let contains = |bytes: &[u8]| got[0].windows(bytes.len()).any(|part| part == bytes);
+    assert!(contains(&hex("0007 0007 aabbcc")) && contains(&[1; 60]), "{:02x?}", got[0]);
+    // One that is for all others is not for it.
+    asking.0.tell(&packet_out(0xffff_fffd, &[output(0xffff_fffd)], &[1; 60]));
+    assert!(told(&mut numbered).is_empty() && told(&mut ordinary).len() == 1);
+}
+
+#[test]
+fn a_packet_out_of_openflow_1_5_says_fields_of_the_pipeline() {
+    let switch = switch();
+    let mut peer = controller(&switch, 6);
+    // Port 1 and metadata 0x22.
+    let fields = matching("80000004 00000001 80000408 0000000000000022");
+    let action = output(0xffff_fffd);
+    let mut body = u32::MAX.to_be_bytes().to_vec();
+    body.extend((action.len() as u16).to_be_bytes());
+    body.extend([0, 0]);
+    body.extend([fields, action, vec![1; 60]].concat());
+    peer.0.tell(&version(6, message(13, &body)));
+    let got = told(&mut peer);
+    let metadata = hex("80000408 0000000000000022");
+    assert!(got[0].windows(metadata.len()).any(|part| part == metadata), "{:02x?}", got[0]);
+}
+
+#[test]
+fn packets_whose_ttl_is_spent_come_where_they_are_asked_for() {
+    let switch = switch();
+    let mut older = controller(&switch, 1);
+    let mut asking = controller(&switch, 4);
+    let frame = hex(
+        "020000000002 020000000001 0800 4500 001c 0000 0000 01 11 0000 0a000001 0a000002 1234 0050 0008 0000",
+    );
+    let spend = packet_out(1, &[element(24, "00000000")], &frame);
+    asking.0.tell(&spend);
+    assert!(told(&mut older).is_empty());
+    older.0.tell(&version(1, message(9, &hex("0004 0080"))));
+    assert_eq!(older.0.ask(&version(1, message(7, &[])))[8..], hex("0004 0080"));
+    asking.0.tell(&spend);
+    assert_eq!(told(&mut older)[0][16], 2);
+    assert_eq!(
+        error(&asking.0.ask(&message(9, &hex("0004 0080")))).unwrap().0,
+        heddle_openflow::OfError::SwitchConfigBadFlags
+    );
+}
