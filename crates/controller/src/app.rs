@@ -1,14 +1,18 @@
 //! What an app is.
 
 use heddle_flow::Match;
-use heddle_openflow::{Action, Body, FlowMod, Instruction};
+use heddle_openflow::{Action, Body, FlowMod, Instruction, Version};
 use serde_json::Value;
+
+use crate::ask::{Answer, AskError};
 
 /// A switch that has finished its handshake.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Switch {
     /// Its datapath id; only one connection at a time has it.
     pub datapath_id: u64,
+    /// The version that it and the controller agreed on.
+    pub version: Version,
     /// Its tables.
     pub tables: u8,
     /// What it can, as its features reply said.
@@ -22,12 +26,20 @@ pub struct Outgoing {
     pub datapath_id: u64,
     /// What to say.
     pub body: Body,
+    /// Who asks wants the answer, by this number of its own; see [`Outgoing::ask`].
+    pub token: Option<u64>,
 }
 
 impl Outgoing {
     /// A message for this switch.
     pub fn to(datapath_id: u64, body: Body) -> Self {
-        Self { datapath_id, body }
+        Self { datapath_id, body, token: None }
+    }
+
+    /// A question for this switch. Its answer, or why there is none, comes to [`App::answered`] with this number; every
+    /// question has one. What has no reply of its own, as a flow-mod, is answered once the switch has done it.
+    pub fn ask(datapath_id: u64, body: Body, token: u64) -> Self {
+        Self { datapath_id, body, token: Some(token) }
     }
 }
 
@@ -87,6 +99,18 @@ pub trait App: Send {
 
     /// A message came that the core does not answer by itself.
     fn received(&mut self, switch: &Switch, body: &Body, now_ms: u64) -> Vec<Outgoing>;
+
+    /// A question that it asked by [`Outgoing::ask`] came to its end. Answers to what others asked are not told.
+    fn answered(
+        &mut self,
+        datapath_id: u64,
+        token: u64,
+        answer: Result<Answer, AskError>,
+        now_ms: u64,
+    ) -> Vec<Outgoing> {
+        let _ = (datapath_id, token, answer, now_ms);
+        Vec::new()
+    }
 
     /// Time has passed: [`App::deadline`] is reached.
     fn ticked(&mut self, now_ms: u64) -> Vec<Outgoing> {

@@ -2,10 +2,11 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use heddle_openflow::OfError;
+use heddle_openflow::{OfError, Version};
 use serde_json::Value;
 
 use crate::app::{App, Outgoing, Switch};
+use crate::ask::{Answer, AskError, AskId, Asker, Asks, Outcome, Question, named};
 use crate::session::{CloseReason, Notice, Session};
 
 /// A connection, numbered in the order of arrival and never reused.
@@ -39,11 +40,8 @@ impl std::fmt::Display for Event {
                 write!(f, "connection {}: switch {:016x} is connected", id.0, switch.datapath_id)
             }
             Self::PeerError { connection, number, xid } => {
-                write!(f, "connection {}: the switch refused message {xid:#x}: ", connection.0)?;
-                match OfError::ALL.iter().find(|error| error.number() == *number) {
-                    Some(error) => f.write_str(error.name()),
-                    None => write!(f, "error type {} code {}", number.0, number.1),
-                }
+                let error = named(*number);
+                write!(f, "connection {}: the switch refused message {xid:#x}: {error}", connection.0)
             }
             Self::Refused(id, error) => write!(f, "connection {}: refused with {}", id.0, error.name()),
             Self::Closed(id, reason) => write!(f, "connection {}: closed: {reason:?}", id.0),
@@ -61,6 +59,8 @@ pub struct Output {
     pub closes: Vec<ConnectionId>,
     /// What to log.
     pub events: Vec<Event>,
+    /// Questions of [`Controller::ask`] that came to their end.
+    pub answers: Vec<(AskId, Result<Answer, AskError>)>,
 }
 
 /// Connections and apps.
@@ -72,6 +72,10 @@ pub struct Controller {
     switches: HashMap<u64, ConnectionId>,
     next: u64,
     max_connections: usize,
+    versions: u32,
+    asks: Asks,
+    /// Questions that ended where nobody could be told; the next tick tells.
+    ended: Vec<Outcome>,
 }
 
 impl Controller {
@@ -86,7 +90,18 @@ impl Controller {
             switches: HashMap::new(),
             next: 0,
             max_connections: Self::MAX_CONNECTIONS,
+            versions: Version::V1_3.bit(),
+            asks: Asks::default(),
+            ended: Vec::new(),
         }
+    }
+
+    /// Speaks these versions, of which the newest that a switch knows too is chosen; OpenFlow 1.3 alone unless this is
+    /// said. The apps that come with the program program switches by OpenFlow 1.3.
+    #[must_use]
+    pub fn with_versions(mut self, versions: &[Version]) -> Self {
+        self.versions = versions.iter().fold(0, |bits, version| bits | version.bit());
+        self
     }
 
     /// Holds at most so many connections.
@@ -103,7 +118,7 @@ impl Controller {
         }
         let id = ConnectionId(self.next);
         self.next += 1;
-        self.sessions.insert(id, Session::new(now_ms));
+        self.sessions.insert(id, Session::new(self.versions, now_ms));
         let mut output = Output::default();
         self.collect(id, &mut output);
         Some((id, output))
@@ -120,8 +135,42 @@ impl Controller {
         output
     }
 
+    /// Asks a switch. The answer comes in [`Output::answers`] of some later call, with this number; every question that
+    /// was put has one: the whole reply, an OpenFlow error, or why there is neither.
+    ///
+    /// A request is answered by its reply, with all parts. Any other message is a command: a barrier follows it, and it
+    /// is answered when the switch has done it ([`Answer::is_done`]) or refused it. At most 64 questions wait for a switch
+    /// and 256 in all, and what is kept of an answer is at most 32 MiB, of all that are not finished 64 MiB. A switch that
+    /// says nothing for 5 s is not waited for.
+    ///
+    /// ```
+    /// use heddle_controller::{AskError, Controller};
+    /// use heddle_openflow::Body;
+    /// use heddle_openflow::multipart::Request;
+    ///
+    /// let mut controller = Controller::new(Vec::new());
+    /// let asked = controller.ask(1, Body::MultipartRequest(Request::Desc).into(), 0);
+    /// assert_eq!(asked.err(), Some(AskError::NoSwitch), "no switch has called yet");
+    /// ```
+    ///
+    /// # Errors
+    /// There is no such switch, too many questions wait, the switch's version of OpenFlow has no such message, or it is
+    /// longer than 65,535 bytes.
+    pub fn ask(
+        &mut self,
+        datapath_id: u64,
+        question: Question,
+        now_ms: u64,
+    ) -> Result<(AskId, Output), AskError> {
+        let id = self.asks.number();
+        let mut output = Output::default();
+        self.put(datapath_id, question, Asker::Caller(id), now_ms, &mut output)?;
+        Ok((id, output))
+    }
+
     /// The peer closed a connection, or the caller gave it up.
     pub fn disconnected(&mut self, id: ConnectionId) {
+        self.ended.extend(self.asks.lost(id));
         if let Some(session) = self.sessions.remove(&id)
             && let Some(switch) = session.switch()
             && self.switches.get(&switch.datapath_id) == Some(&id)
@@ -138,9 +187,15 @@ impl Controller {
         self.apps.iter().filter_map(move |app| app.state(now_ms))
     }
 
-    /// Probes silent switches and gives up on dead ones.
+    /// Probes silent switches and gives up on dead ones, and on answers that do not come.
     pub fn tick(&mut self, now_ms: u64) -> Output {
         let mut output = Output::default();
+        // An app that asks again at once is told of that at the next tick.
+        let mut ended = std::mem::take(&mut self.ended);
+        ended.extend(self.asks.expire(now_ms));
+        for outcome in ended {
+            self.tell(outcome, now_ms, &mut output);
+        }
         let due: Vec<ConnectionId> = self
             .sessions
             .iter()
@@ -155,7 +210,7 @@ impl Controller {
             self.act(id, notices, now_ms, &mut output);
         }
         if self.apps.iter().any(|app| app.deadline().is_some_and(|deadline| deadline <= now_ms)) {
-            self.run(&mut output, |app| app.ticked(now_ms));
+            self.run(&mut output, now_ms, |app| app.ticked(now_ms));
         }
         output
     }
@@ -163,7 +218,14 @@ impl Controller {
     /// When [`Controller::tick`] is next wanted.
     pub fn deadline(&self) -> Option<u64> {
         let apps = self.apps.iter().filter_map(|app| app.deadline());
-        self.sessions.values().map(Session::deadline).chain(apps).min()
+        let ended = (!self.ended.is_empty()).then_some(0);
+        self.sessions
+            .values()
+            .map(Session::deadline)
+            .chain(apps)
+            .chain(self.asks.deadline())
+            .chain(ended)
+            .min()
     }
 
     /// The switches that are connected.
@@ -175,13 +237,20 @@ impl Controller {
         for notice in notices {
             match notice {
                 Notice::Ready(switch) => self.ready(id, switch, now_ms, output),
-                Notice::Message(body) => {
-                    if let Some(switch) = self.sessions.get(&id).and_then(Session::switch) {
-                        self.run(output, |app| app.received(&switch, &body, now_ms));
+                Notice::Message(heard) => match self.asks.hear(id, heard, now_ms) {
+                    Ok(None) => {}
+                    Ok(Some(outcome)) => self.tell(outcome, now_ms, output),
+                    Err(heard) => {
+                        if let Some(switch) = self.sessions.get(&id).and_then(Session::switch) {
+                            self.run(output, now_ms, |app| app.received(&switch, &heard.body, now_ms));
+                        }
                     }
-                }
-                Notice::PeerError { number, xid } => {
+                },
+                Notice::PeerError { number, xid, data } => {
                     output.events.push(Event::PeerError { connection: id, number, xid });
+                    if let Some(outcome) = self.asks.refused(id, xid, number, data) {
+                        self.tell(outcome, now_ms, output);
+                    }
                 }
                 Notice::Refused(error) => output.events.push(Event::Refused(id, error)),
                 Notice::Close(reason) => self.close(id, reason, output),
@@ -197,17 +266,69 @@ impl Controller {
         }
         self.switches.insert(switch.datapath_id, id);
         output.events.push(Event::Connected(id, switch));
-        self.run(output, |app| app.connected(&switch, now_ms));
+        self.run(output, now_ms, |app| app.connected(&switch, now_ms));
     }
 
-    fn run(&mut self, output: &mut Output, mut handler: impl FnMut(&mut dyn App) -> Vec<Outgoing>) {
-        let outgoing: Vec<Outgoing> = self.apps.iter_mut().flat_map(|app| handler(app.as_mut())).collect();
-        for Outgoing { datapath_id, body } in outgoing {
+    fn run(
+        &mut self,
+        output: &mut Output,
+        now_ms: u64,
+        mut handler: impl FnMut(&mut dyn App) -> Vec<Outgoing>,
+    ) {
+        let said: Vec<Vec<Outgoing>> = self.apps.iter_mut().map(|app| handler(app.as_mut())).collect();
+        for (app, outgoing) in said.into_iter().enumerate() {
+            self.send(app, outgoing, now_ms, output);
+        }
+    }
+
+    /// Sends what an app said.
+    fn send(&mut self, app: usize, outgoing: Vec<Outgoing>, now_ms: u64, output: &mut Output) {
+        for Outgoing { datapath_id, body, token } in outgoing {
+            if let Some(token) = token {
+                let asker = Asker::App { app, datapath_id, token };
+                if let Err(error) = self.put(datapath_id, body.into(), asker, now_ms, output) {
+                    self.ended.push((asker, Err(error)));
+                }
+                continue;
+            }
             let Some(&to) = self.switches.get(&datapath_id) else { continue };
             if let Some(session) = self.sessions.get_mut(&to) {
                 session.send(body);
             }
             self.collect(to, output);
+        }
+    }
+
+    /// Puts a question.
+    fn put(
+        &mut self,
+        datapath_id: u64,
+        question: Question,
+        asker: Asker,
+        now_ms: u64,
+        output: &mut Output,
+    ) -> Result<(), AskError> {
+        let id = *self.switches.get(&datapath_id).ok_or(AskError::NoSwitch)?;
+        let session = self.sessions.get_mut(&id).ok_or(AskError::NoSwitch)?;
+        if !self.asks.has_room(id) {
+            return Err(AskError::TooMany);
+        }
+        let reply = question.reply();
+        let sent = session.ask(question)?;
+        self.asks.sent(id, sent, reply, asker, now_ms);
+        self.collect(id, output);
+        Ok(())
+    }
+
+    /// Tells who asked.
+    fn tell(&mut self, (asker, answer): Outcome, now_ms: u64, output: &mut Output) {
+        match asker {
+            Asker::Caller(id) => output.answers.push((id, answer)),
+            Asker::App { app, datapath_id, token } => {
+                let Some(asking) = self.apps.get_mut(app) else { return };
+                let outgoing = asking.answered(datapath_id, token, answer, now_ms);
+                self.send(app, outgoing, now_ms, output);
+            }
         }
     }
 

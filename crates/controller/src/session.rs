@@ -10,10 +10,12 @@
 //! (OpenFlow 1.3.5 section 6.3.1.) Work and memory per call are bounded by the bytes that came: bytes are framed in
 //! small pieces and at most one message that is not whole is kept.
 
-use heddle_openflow::message::{Fault, Features, decode};
-use heddle_openflow::{Body, Framer, Message, OfError, Version};
+use heddle_openflow::kind::MORE;
+use heddle_openflow::message::{Fault, Features, Header, decode};
+use heddle_openflow::{Body, Form, Framer, Message, OfError, Version};
 
 use crate::app::Switch;
+use crate::ask::{AskError, Question};
 
 /// Silence after which the peer is asked whether it is there.
 pub(crate) const PROBE_MS: u64 = 5_000;
@@ -22,13 +24,15 @@ pub(crate) const DEAD_MS: u64 = 15_000;
 /// Time for the handshake.
 pub(crate) const HANDSHAKE_MS: u64 = 15_000;
 
+/// Type of messages that experimenters defined.
+const EXPERIMENTER: u8 = 4;
 /// Bytes framed at a time, so that cutting messages off the front copies little.
 const PIECE: usize = 4096;
 
 /// Why the controller closed a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CloseReason {
-    /// The peer does not speak OpenFlow 1.3.
+    /// The peer speaks no version that is spoken here.
     NoCommonVersion,
     /// Its first message was not a hello.
     NoHello,
@@ -54,18 +58,37 @@ enum State {
 pub(crate) enum Notice {
     /// The handshake is done.
     Ready(Switch),
-    /// A message for the apps.
-    Message(Box<Body>),
+    /// A message for the apps, or for who asked.
+    Message(Box<Heard>),
     /// The switch reports an error.
-    PeerError { number: (u16, u16), xid: u32 },
+    PeerError { number: (u16, u16), xid: u32, data: Vec<u8> },
     /// A message was refused.
     Refused(OfError),
     /// The connection is over.
     Close(CloseReason),
 }
 
+/// A message that came.
+pub(crate) struct Heard {
+    /// Its transaction id.
+    pub(crate) xid: u32,
+    /// What it says.
+    pub(crate) body: Body,
+    /// Whether more of the same answer follows.
+    pub(crate) more: bool,
+    /// The message as it came.
+    pub(crate) bytes: Vec<u8>,
+}
+
+/// How a question was sent: the transaction id of the message, and that of the barrier after it where it is no request.
+pub(crate) type Sent = (u32, Option<u32>);
+
 pub(crate) struct Session {
     state: State,
+    /// Bitmap of versions that are spoken here.
+    versions: u32,
+    /// The version that is spoken: the newest until another is agreed on.
+    version: Version,
     framer: Framer,
     xid: u32,
     connected_ms: u64,
@@ -77,10 +100,12 @@ pub(crate) struct Session {
 }
 
 impl Session {
-    /// A session on a new connection; its hello is in `out`.
-    pub(crate) fn new(now_ms: u64) -> Self {
+    /// A session on a new connection that speaks these versions, a bitmap; its hello is in `out`.
+    pub(crate) fn new(versions: u32, now_ms: u64) -> Self {
         let mut session = Self {
             state: State::Hello,
+            versions,
+            version: Version::agreed(versions, u32::MAX).unwrap_or_default(),
             framer: Framer::default(),
             xid: 0,
             connected_ms: now_ms,
@@ -89,7 +114,7 @@ impl Session {
             closed: false,
             out: Vec::new(),
         };
-        session.send(Body::Hello(Version::V1_3.bit()));
+        session.send(Body::Hello(versions));
         session
     }
 
@@ -104,7 +129,42 @@ impl Session {
     /// Appends a message with an id of its own.
     pub(crate) fn send(&mut self, body: Body) {
         self.xid = self.xid.wrapping_add(1);
-        self.out.extend(Message::new(self.xid, body).encode());
+        let encoded = self.encoded(self.xid, body);
+        self.out.extend(encoded);
+    }
+
+    /// Appends a question, with a barrier after what has no reply.
+    ///
+    /// # Errors
+    /// The version cannot say it, or it fits no message.
+    pub(crate) fn ask(&mut self, question: Question) -> Result<Sent, AskError> {
+        let command = question.reply().is_none();
+        let xid = self.xid.wrapping_add(1);
+        let encoded = match question {
+            Question::Message(body) => self.encoded(xid, *body),
+            Question::Experimenter { experimenter, kind, data } => {
+                let words = [xid, experimenter, kind].map(u32::to_be_bytes).concat();
+                let length = (4 + words.len() + data.len()) as u16;
+                let [high, low] = length.to_be_bytes();
+                [&[self.version as u8, EXPERIMENTER, high, low], &words[..], &data].concat()
+            }
+        };
+        let Some(stated) = encoded.get(2..4) else { return Err(AskError::NotInVersion) };
+        // A length that does not fit its 16 bits is cut there.
+        if usize::from(u16::from_be_bytes([stated[0], stated[1]])) != encoded.len() {
+            return Err(AskError::TooLong);
+        }
+        self.xid = xid;
+        self.out.extend(encoded);
+        if !command {
+            return Ok((xid, None));
+        }
+        self.send(Body::BarrierRequest);
+        Ok((xid, Some(self.xid)))
+    }
+
+    fn encoded(&self, xid: u32, body: Body) -> Vec<u8> {
+        Message { form: Form::of(self.version), xid, body }.encode()
     }
 
     /// Takes bytes as they came. What follows the end of the session is ignored.
@@ -115,11 +175,11 @@ impl Session {
                 let Some(framed) = self.framer.next_message() else { break };
                 self.heard_ms = now_ms;
                 self.probed = false;
-                match framed.map(|message| spoken(&message)) {
-                    Ok(Ok(message)) => self.message(message, notices),
-                    Ok(Err(fault)) => {
+                match framed.map(|bytes| (self.spoken(&bytes), bytes)) {
+                    Ok((Ok(message), bytes)) => self.message(message, bytes, notices),
+                    Ok((Err(fault), _)) => {
                         notices.push(Notice::Refused(fault.error));
-                        self.out.extend(fault.reply(Version::V1_3).encode());
+                        self.out.extend(fault.reply(self.version).encode());
                         if matches!(self.state, State::Hello) {
                             self.close(CloseReason::NoHello, notices);
                         }
@@ -159,42 +219,52 @@ impl Session {
         }
     }
 
-    fn message(&mut self, message: Message, notices: &mut Vec<Notice>) {
+    fn message(&mut self, message: Message, bytes: Vec<u8>, notices: &mut Vec<Notice>) {
+        let xid = message.xid;
         match (&self.state, message.body) {
             (State::Hello, Body::Hello(versions)) => {
-                if versions & Version::V1_3.bit() == 0 {
+                let Some(version) = Version::agreed(self.versions, versions) else {
                     let number = OfError::HelloIncompatible.number();
-                    self.send(Body::Error { number, data: b"this controller speaks OpenFlow 1.3".to_vec() });
+                    let spoken = Version::ALL.iter().filter(|version| self.versions & version.bit() != 0);
+                    let numbers: Vec<_> = spoken.map(|version| version.number()).collect();
+                    let data = format!("this controller speaks OpenFlow {}", numbers.join(" and "));
+                    self.send(Body::Error { number, data: data.into() });
                     return self.close(CloseReason::NoCommonVersion, notices);
-                }
+                };
+                self.version = version;
                 self.state = State::Features;
                 self.send(Body::FeaturesRequest);
             }
-            (State::Hello, Body::Error { number, .. }) => {
-                notices.push(Notice::PeerError { number, xid: message.xid });
+            (State::Hello, Body::Error { number, data }) => {
+                notices.push(Notice::PeerError { number, xid, data });
                 self.close(CloseReason::NoCommonVersion, notices);
             }
             (State::Hello, _) => self.close(CloseReason::NoHello, notices),
             (_, Body::EchoRequest(data)) => {
-                self.out.extend(Message::new(message.xid, Body::EchoReply(data)).encode());
+                let reply = self.encoded(xid, Body::EchoReply(data));
+                self.out.extend(reply);
             }
             (_, Body::Hello(_) | Body::EchoReply(_)) => (),
-            (state, Body::Error { number, .. }) => {
+            (state, Body::Error { number, data }) => {
                 let handshake = matches!(state, State::Features);
-                notices.push(Notice::PeerError { number, xid: message.xid });
+                notices.push(Notice::PeerError { number, xid, data });
                 if handshake {
                     self.close(CloseReason::FeaturesRefused, notices);
                 }
             }
             (State::Features, Body::FeaturesReply(features)) => {
                 let Features { datapath_id, tables, capabilities, .. } = features;
-                let switch = Switch { datapath_id, tables, capabilities };
+                let switch = Switch { datapath_id, version: self.version, tables, capabilities };
                 self.state = State::Ready(switch);
                 notices.push(Notice::Ready(switch));
             }
             // What a switch says before its features, port status above all, is said again by what apps ask later.
             (State::Features, _) => (),
-            (State::Ready(_), body) => notices.push(Notice::Message(Box::new(body))),
+            (State::Ready(_), body) => {
+                let flags = Header::of(&bytes).map_or(0, |header| header.flags);
+                let more = matches!(body, Body::MultipartReply(_)) && flags & MORE != 0;
+                notices.push(Notice::Message(Box::new(Heard { xid, body, more, bytes })));
+            }
         }
     }
 
@@ -204,11 +274,11 @@ impl Session {
             notices.push(Notice::Close(reason));
         }
     }
-}
 
-/// Reads a message; all but a hello are in the version that is spoken here.
-fn spoken(bytes: &[u8]) -> Result<Message, Fault> {
-    let message = decode(bytes)?;
-    let known = message.form.version == Version::V1_3 || matches!(message.body, Body::Hello(_));
-    if known { Ok(message) } else { Err(Fault::of(bytes, OfError::RequestBadVersion)) }
+    /// Reads a message; all but a hello are in the version that is spoken here.
+    fn spoken(&self, bytes: &[u8]) -> Result<Message, Fault> {
+        let message = decode(bytes)?;
+        let known = message.form.version == self.version || matches!(message.body, Body::Hello(_));
+        if known { Ok(message) } else { Err(Fault::of(bytes, OfError::RequestBadVersion)) }
+    }
 }

@@ -5,14 +5,14 @@ use heddle_controller::apps::{Config, chain};
 use heddle_controller::{App, Outgoing, Switch};
 use heddle_flow::{Field, Match};
 use heddle_openflow::message::PacketIn;
-use heddle_openflow::{Body, Instruction, port};
+use heddle_openflow::{Body, Instruction, Version, port};
 use heddle_wire::MacAddr;
 use heddle_wire::arp::{ArpOperation, ArpRepr};
 use heddle_wire::build::{FrameBuilder, Network, Transport};
 use heddle_wire::icmp::IcmpRepr;
 use proptest::prelude::*;
 
-const SWITCH: Switch = Switch { datapath_id: 1, tables: 254, capabilities: 7 };
+const SWITCH: Switch = Switch { datapath_id: 1, version: Version::V1_3, tables: 254, capabilities: 7 };
 
 fn apps() -> Vec<Box<dyn App>> {
     let configs = serde_json::json!([

@@ -43,6 +43,42 @@ kinds! {
     IpfixBridgeRequest IpfixBridgeReply IpfixFlowRequest IpfixFlowReply
 }
 
+impl Kind {
+    /// What answers a request of this kind, beside an error; none for other messages, and for echoes, which say nothing.
+    #[must_use]
+    pub fn reply(self) -> Option<Kind> {
+        Some(match self {
+            Self::FeaturesRequest => Self::FeaturesReply,
+            Self::GetConfigRequest => Self::GetConfigReply,
+            Self::BarrierRequest => Self::BarrierReply,
+            Self::RoleRequest => Self::RoleReply,
+            Self::GetAsyncRequest => Self::GetAsyncReply,
+            Self::TlvTableRequest => Self::TlvTableReply,
+            Self::QueueConfigRequest => Self::QueueConfigReply,
+            Self::DescRequest => Self::DescReply,
+            Self::FlowRequest => Self::FlowReply,
+            Self::AggregateRequest => Self::AggregateReply,
+            Self::TableRequest => Self::TableReply,
+            Self::PortRequest => Self::PortReply,
+            Self::QueueRequest => Self::QueueReply,
+            Self::GroupRequest => Self::GroupReply,
+            Self::GroupDescRequest => Self::GroupDescReply,
+            Self::GroupFeaturesRequest => Self::GroupFeaturesReply,
+            Self::MeterRequest => Self::MeterReply,
+            Self::MeterConfigRequest => Self::MeterConfigReply,
+            Self::MeterFeaturesRequest => Self::MeterFeaturesReply,
+            Self::TableFeaturesRequest => Self::TableFeaturesReply,
+            Self::TableDescRequest => Self::TableDescReply,
+            Self::PortDescRequest => Self::PortDescReply,
+            Self::QueueDescRequest => Self::QueueDescReply,
+            Self::FlowMonitorRequest => Self::FlowMonitorReply,
+            Self::IpfixBridgeRequest => Self::IpfixBridgeReply,
+            Self::IpfixFlowRequest => Self::IpfixFlowReply,
+            _ => return None,
+        })
+    }
+}
+
 /// How the wire numbers a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Place {

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use super::ConfigError;
 use crate::app::{App, Outgoing, Switch};
+use crate::ask::{Answer, AskError};
 
 /// Samples that are kept of a port.
 const MAX_SAMPLES: usize = 360;
@@ -56,7 +57,7 @@ impl Monitor {
     }
 
     fn ask(datapath_id: u64) -> Outgoing {
-        Outgoing::to(datapath_id, Body::MultipartRequest(Request::PortStats(port::ANY)))
+        Outgoing::ask(datapath_id, Body::MultipartRequest(Request::PortStats(port::ANY)), 0)
     }
 }
 
@@ -66,10 +67,22 @@ impl App for Monitor {
         vec![Self::ask(switch.datapath_id)]
     }
 
-    fn received(&mut self, switch: &Switch, body: &Body, now_ms: u64) -> Vec<Outgoing> {
-        if let Body::MultipartReply(Reply::PortStats(stats)) = body
-            && let Some(ports) = self.switches.get_mut(&switch.datapath_id)
-        {
+    fn received(&mut self, _switch: &Switch, _body: &Body, _now_ms: u64) -> Vec<Outgoing> {
+        Vec::new()
+    }
+
+    /// A switch that does not answer is asked again in its time.
+    fn answered(
+        &mut self,
+        datapath_id: u64,
+        _token: u64,
+        answer: Result<Answer, AskError>,
+        now_ms: u64,
+    ) -> Vec<Outgoing> {
+        let parts = answer.into_iter().flat_map(Answer::parts);
+        let Some(ports) = self.switches.get_mut(&datapath_id) else { return Vec::new() };
+        for part in parts {
+            let Body::MultipartReply(Reply::PortStats(stats)) = part else { continue };
             for stats in stats {
                 if ports.len() >= MAX_PORTS && !ports.contains_key(&stats.number) {
                     continue;
