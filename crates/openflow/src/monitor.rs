@@ -272,7 +272,7 @@ fn decode_flow(body: &mut Reader<'_>, version: Version, event: MonitorEvent) -> 
             _ => nxm::decode(body, length)?.0,
         };
     }
-    flow.instructions = if version >= Version::V1_4 {
+    flow.instructions = if version >= Version::V1_3 {
         dialect::decode_instructions(body, version, Some(&flow.matching))?
     } else {
         crate::action_codec::apply(dialect::decode_actions(body, version, Some(&flow.matching))?)
@@ -328,7 +328,10 @@ fn encode_flow(out: &mut Vec<u8>, version: Version, flow: &FlowUpdate) {
     out.zeros(1);
     out.u64(flow.cookie);
     match version {
-        Version::V1_3 => encode_standard(out, at, &flow.matching),
+        Version::V1_3 => {
+            encode_standard(out, at, &flow.matching);
+            return dialect::encode_instructions(out, version, &flow.instructions, &flow.matching);
+        }
         _ => nxm::encode(out, at, &flow.matching, (0, 0)),
     }
     for instruction in &flow.instructions {

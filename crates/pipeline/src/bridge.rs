@@ -3,14 +3,14 @@
 use std::collections::HashMap;
 use std::convert::Infallible;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use arc_swap::ArcSwap;
 use heddle_datapath::Change;
 
 use crate::changes::{Changes, of_address, of_flow};
 use crate::fdb::Fdb;
-use crate::flow_mod::TABLES;
+use crate::flow_mod::{FlowChange, TABLES};
 use crate::frozen::FrozenStates;
 use crate::table::{ChangeLog, PortCounters, Snapshot, TableCounters};
 
@@ -70,6 +70,22 @@ impl Pace {
 /// Takes packets for the controllers, and says whether there was room. It never blocks.
 pub type Sink = Box<dyn Fn(PacketIn) -> bool + Send + Sync>;
 
+/// Whose message a change was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Origin {
+    /// The connection's number.
+    pub connection: u64,
+    /// The message's transaction id.
+    pub xid: u32,
+}
+
+/// What became of flows by each message of one swap.
+pub type ShownChanges<'a> = dyn Iterator<Item = (&'a [FlowChange], Option<Origin>)> + 'a;
+
+/// Sees what became of flows, in the order in which it was published, beside the snapshot that has it. It runs while nothing
+/// else can change the bridge, also on threads that forward packets, which it must not wait for.
+pub type FlowWatch = Box<dyn Fn(&Snapshot, &mut ShownChanges<'_>) + Send + Sync>;
+
 /// A bridge.
 pub struct Bridge {
     /// Its name.
@@ -78,6 +94,7 @@ pub struct Bridge {
     writer: Mutex<()>,
     /// What has changed, for cached decisions.
     pub changes: ChangeLog,
+    watch: OnceLock<FlowWatch>,
     /// Learned addresses.
     pub fdb: Fdb,
     /// Counters of the tables, by number.
@@ -114,11 +131,22 @@ impl Bridge {
         &self,
         edit: impl FnOnce(&mut Snapshot, &ChangeLog) -> Result<R, E>,
     ) -> Result<R, E> {
+        self.try_publish_and(edit, |_, _| ())
+    }
+
+    /// The same, and shows what came of it before anything else can change the bridge.
+    pub(crate) fn try_publish_and<R, E>(
+        &self,
+        edit: impl FnOnce(&mut Snapshot, &ChangeLog) -> Result<R, E>,
+        show: impl FnOnce(&Snapshot, &R),
+    ) -> Result<R, E> {
         let _writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
         let mut next = (*self.snapshot.load_full()).clone();
+        next.version += 1;
         let pending = ChangeLog::default();
         let answer = edit(&mut next, &pending)?;
-        self.snapshot.store(Arc::new(next));
+        let next = Arc::new(next);
+        self.snapshot.store(Arc::clone(&next));
         if pending.last() == 0 {
             self.change.note(Change::ANY);
         }
@@ -126,7 +154,37 @@ impl Bridge {
             let about = change.map_or(Change::ANY, |(_, matching)| of_flow(&self.name, matching));
             self.change.note_with(about, |number| self.changes.record(number, change));
         });
+        show(&next, &answer);
         Ok(answer)
+    }
+
+    /// [`Bridge::try_publish`] for an edit of flows, which is shown to who watches.
+    pub(crate) fn publish_flows<E>(
+        &self,
+        edit: impl FnOnce(&mut Snapshot, &ChangeLog) -> Result<Vec<FlowChange>, E>,
+        by: Option<Origin>,
+    ) -> Result<Vec<FlowChange>, E> {
+        self.try_publish_and(edit, |snapshot, changed| {
+            self.show(snapshot, &mut std::iter::once((&changed[..], by)));
+        })
+    }
+
+    pub(crate) fn show(&self, snapshot: &Snapshot, changed: &mut ShownChanges<'_>) {
+        if let Some(watch) = self.watch.get() {
+            watch(snapshot, changed);
+        }
+    }
+
+    /// Says who sees what becomes of flows from now on; whether nobody did before.
+    pub fn watch_flows(&self, watch: FlowWatch) -> bool {
+        self.watch.set(watch).is_ok()
+    }
+
+    /// Does something that fits the snapshot and nothing that is published later, which waits. It must not wait for threads
+    /// that forward packets.
+    pub fn with_settled<R>(&self, act: impl FnOnce(&Snapshot) -> R) -> R {
+        let _writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        act(&self.snapshot.load_full())
     }
 
     /// Number of the last change of anything, in any bridge.
@@ -208,6 +266,7 @@ impl Network {
             snapshot: ArcSwap::default(),
             writer: Mutex::new(()),
             changes: ChangeLog::default(),
+            watch: OnceLock::new(),
             fdb: Fdb::default(),
             tables: Box::new(std::array::from_fn(|_| TableCounters::default())),
             punted,

@@ -3,7 +3,7 @@
 use heddle_openflow::group::GroupMod;
 use heddle_openflow::{Action, FlowMod, OfError};
 
-use crate::bridge::Bridge;
+use crate::bridge::{Bridge, Origin};
 use crate::flow_mod::{self, FlowChange};
 use crate::group;
 use crate::table::{ChangeLog, Port, Snapshot};
@@ -23,20 +23,24 @@ pub enum Edit {
 
 impl Bridge {
     /// Applies all edits in one swap, in their order; they are asked for one by one, so that not all need to be held.
-    /// Returns what became of flows, edit by edit.
+    /// `by` says whose message each edit is. Returns what became of flows, edit by edit.
     ///
     /// # Errors
     /// Which edit was refused, and why; nothing has changed then.
     pub fn commit(
         &self,
         edits: impl Iterator<Item = Result<Edit, OfError>>,
+        by: &dyn Fn(usize) -> Option<Origin>,
         now_ms: u64,
     ) -> Result<Vec<Vec<FlowChange>>, (usize, OfError)> {
-        let changed = self.try_publish(|snapshot, changes| {
+        let commit = |snapshot: &mut Snapshot, changes: &ChangeLog| {
             let apply = |(index, edit): (usize, Result<Edit, OfError>)| {
                 edit.and_then(|edit| apply(snapshot, changes, edit, now_ms)).map_err(|error| (index, error))
             };
             edits.enumerate().map(apply).collect::<Result<Vec<_>, _>>()
+        };
+        let changed = self.try_publish_and(commit, |snapshot, changed: &Vec<Vec<FlowChange>>| {
+            self.show(snapshot, &mut changed.iter().enumerate().map(|(index, one)| (&one[..], by(index))));
         })?;
         changed.iter().for_each(|changed| self.watch_timeouts(changed));
         Ok(changed)

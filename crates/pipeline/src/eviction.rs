@@ -6,6 +6,7 @@
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
+use std::convert::Infallible;
 use std::sync::Arc;
 
 use heddle_openflow::OfError;
@@ -76,17 +77,16 @@ fn first_to_go(snapshot: &Snapshot, table: u8, limit: &TableLimit, now_ms: u64) 
 impl Bridge {
     /// Sets how many flows a table may have; flows that are too many go where the limit says so.
     pub fn set_limit(&self, table: u8, limit: Option<TableLimit>, now_ms: u64) -> Vec<FlowChange> {
-        self.publish(|snapshot, changes| match limit {
-            None => {
+        let set = |snapshot: &mut Snapshot, changes: &ChangeLog| {
+            let Some(limit) = limit else {
                 snapshot.limits.remove_mut(&table);
-                Vec::new()
-            }
-            Some(limit) => {
-                let most = limit.flows.unwrap_or(MAX_FLOWS);
-                let gone = shrink(snapshot, changes, table, &limit, most, now_ms);
-                snapshot.limits.insert_mut(table, Arc::new(limit));
-                gone
-            }
-        })
+                return Ok(Vec::new());
+            };
+            let most = limit.flows.unwrap_or(MAX_FLOWS);
+            let gone = shrink(snapshot, changes, table, &limit, most, now_ms);
+            snapshot.limits.insert_mut(table, Arc::new(limit));
+            Ok(gone)
+        };
+        self.publish_flows::<Infallible>(set, None).unwrap_or_else(|never| match never {})
     }
 }

@@ -1,5 +1,6 @@
 //! Changes of the flow tables (OpenFlow 1.3.5 section 6.4), and the expiry of flows (section 6.5).
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -7,7 +8,7 @@ use std::time::Duration;
 use heddle_openflow::message::{FlowRemoved, NO_BUFFER};
 use heddle_openflow::{Action, Command, FlowMod, Instruction, OfError, port};
 
-use crate::bridge::Bridge;
+use crate::bridge::{Bridge, Origin};
 use crate::consistency::Known;
 use crate::eviction::make_room;
 use crate::learning::delete_learned;
@@ -41,12 +42,34 @@ pub enum Gone {
     Evicted,
 }
 
+impl Gone {
+    /// Its number in a flow-removed (`ofp_flow_removed_reason`).
+    #[must_use]
+    pub const fn number(self) -> u8 {
+        match self {
+            Self::Idle => 0,
+            Self::Hard => 1,
+            Self::Deleted => 2,
+            Self::Group => 3,
+            Self::Meter => REMOVED_BY_METER,
+            Self::Evicted => 5,
+        }
+    }
+}
+
 /// What became of a flow.
 #[derive(Clone, Debug)]
 pub enum FlowChange {
     /// It was added.
     Added(Arc<Flow>),
-    /// It was changed, or another of the same match and priority has taken its place.
+    /// Another of the same match and priority has taken its place.
+    Replaced {
+        /// As it was.
+        old: Arc<Flow>,
+        /// What has taken its place.
+        new: Arc<Flow>,
+    },
+    /// It was changed.
     Modified {
         /// As it was.
         old: Arc<Flow>,
@@ -63,7 +86,21 @@ impl Bridge {
     /// # Errors
     /// The error that the specification names; nothing has changed then.
     pub fn flow_mod(&self, flow_mod: &FlowMod, now_ms: u64) -> Result<Vec<FlowChange>, OfError> {
-        let changed = self.try_publish(|snapshot, changes| apply(snapshot, changes, flow_mod, now_ms))?;
+        self.flow_mod_by(flow_mod, None, now_ms)
+    }
+
+    /// The same for a flow-mod of a connection.
+    ///
+    /// # Errors
+    /// As [`Bridge::flow_mod`].
+    pub fn flow_mod_by(
+        &self,
+        flow_mod: &FlowMod,
+        by: Option<Origin>,
+        now_ms: u64,
+    ) -> Result<Vec<FlowChange>, OfError> {
+        let changed =
+            self.publish_flows(|snapshot, changes| apply(snapshot, changes, flow_mod, now_ms), by)?;
         self.watch_timeouts(&changed);
         Ok(changed)
     }
@@ -72,7 +109,9 @@ impl Bridge {
     /// sees them.
     pub(crate) fn watch_timeouts(&self, changed: &[FlowChange]) {
         let due = changed.iter().filter_map(|change| match change {
-            FlowChange::Added(flow) | FlowChange::Modified { new: flow, .. } => deadline(flow),
+            FlowChange::Added(flow)
+            | FlowChange::Replaced { new: flow, .. }
+            | FlowChange::Modified { new: flow, .. } => deadline(flow),
             FlowChange::Removed(..) => None,
         });
         if let Some(first) = due.min() {
@@ -96,15 +135,16 @@ impl Bridge {
         if gone.is_empty() {
             return Vec::new();
         }
-        let gone = self.publish(|snapshot, changes| {
+        let expire = |snapshot: &mut Snapshot, changes: &ChangeLog| {
             for (_, flow) in &gone {
                 snapshot.remove(flow);
                 changes.flow(flow.table, &flow.matching);
             }
             let mut gone = gone.into_iter().map(|(why, flow)| FlowChange::Removed(flow, why)).collect();
             delete_learned(snapshot, changes, &mut gone);
-            gone
-        });
+            Ok(gone)
+        };
+        let gone = self.publish_flows::<Infallible>(expire, None).unwrap_or_else(|never| match never {});
         let removed = gone.into_iter().filter_map(|change| match change {
             FlowChange::Removed(flow, why) => Some((flow, why)),
             _ => None,
@@ -137,14 +177,7 @@ pub fn flow_removed(flow: &Flow, why: Gone, now_ms: u64) -> FlowRemoved {
     FlowRemoved {
         cookie: flow.cookie,
         priority: flow.priority,
-        reason: match why {
-            Gone::Idle => 0,
-            Gone::Hard => 1,
-            Gone::Deleted => 2,
-            Gone::Group => 3,
-            Gone::Meter => REMOVED_BY_METER,
-            Gone::Evicted => 5,
-        },
+        reason: why.number(),
         table_id: flow.table,
         duration: Duration::from_millis(now_ms.saturating_sub(flow.created_ms)),
         idle_timeout: flow.idle_timeout,
@@ -257,13 +290,16 @@ fn add(
         importance: flow_mod.importance,
         created_ms: now_ms,
         modified_ms: now_ms,
+        placed: old.as_ref().map_or(snapshot.version, |old| old.placed),
+        added: snapshot.version,
+        modified: snapshot.version,
         instructions: flow_mod.instructions.clone().into(),
         stats: kept.unwrap_or_default(),
     });
     snapshot.insert(Arc::clone(&new));
     changes.flow(table, &flow_mod.matching);
     changed.push(match old {
-        Some(old) => FlowChange::Modified { old, new },
+        Some(old) => FlowChange::Replaced { old, new },
         None => FlowChange::Added(new),
     });
     Ok(changed)
@@ -277,17 +313,22 @@ fn modify(snapshot: &mut Snapshot, changes: &ChangeLog, flow_mod: &FlowMod, now_
         let reset = flow_mod.flags & FlowMod::RESET_COUNTS != 0;
         let stats = if reset { Arc::new(FlowStats::default()) } else { Arc::clone(&old.stats) };
         changes.flow(old.table, &old.matching);
+        let cookie = flow_mod.new_cookie.unwrap_or(old.cookie);
+        let same = cookie == old.cookie && *old.instructions == *flow_mod.instructions;
         let new = Arc::new(Flow {
             table: old.table,
             matching: old.matching,
             priority: old.priority,
-            cookie: flow_mod.new_cookie.unwrap_or(old.cookie),
+            cookie,
             idle_timeout: old.idle_timeout,
             hard_timeout: old.hard_timeout,
             flags: old.flags,
             importance: old.importance,
             created_ms: old.created_ms,
             modified_ms: now_ms,
+            placed: old.placed,
+            added: old.added,
+            modified: if same { old.modified } else { snapshot.version },
             instructions: flow_mod.instructions.clone().into(),
             stats,
         });

@@ -14,7 +14,7 @@ use heddle_openflow::group::{Bucket, GroupCommand, GroupDesc, GroupKind, GroupMo
 use heddle_openflow::{Action, Instruction, OfError, port};
 use heddle_wire::{ethertype, ipproto};
 
-use crate::bridge::Bridge;
+use crate::bridge::{Bridge, Origin};
 use crate::consistency::Known;
 use crate::flow_mod::{FlowChange, Gone, uses};
 use crate::hash::mix;
@@ -130,12 +130,17 @@ fn score(connection: u64, index: usize, weight: u16) -> f64 {
 }
 
 impl Bridge {
-    /// Changes the group table in one swap. Returns the flows that went with a deleted group.
+    /// Changes the group table in one swap, as a connection asks. Returns the flows that went with a deleted group.
     ///
     /// # Errors
     /// The error that the specification names; nothing has changed then.
-    pub fn group_mod(&self, group: &GroupMod, now_ms: u64) -> Result<Vec<FlowChange>, OfError> {
-        self.try_publish(|snapshot, changes| apply(snapshot, changes, group, now_ms))
+    pub fn group_mod(
+        &self,
+        group: &GroupMod,
+        by: Option<Origin>,
+        now_ms: u64,
+    ) -> Result<Vec<FlowChange>, OfError> {
+        self.publish_flows(|snapshot, changes| apply(snapshot, changes, group, now_ms), by)
     }
 
     /// Counters of a group, or of all.

@@ -168,7 +168,12 @@ pub(crate) fn delete_learned(snapshot: &mut Snapshot, changes: &ChangeLog, chang
     // What goes may itself have learned something; each flow goes once, so that this ends.
     while let Some(change) = changed.get(at) {
         at += 1;
-        let (FlowChange::Removed(old, _) | FlowChange::Modified { old, .. }) = change else { continue };
+        let (FlowChange::Removed(old, _)
+        | FlowChange::Replaced { old, .. }
+        | FlowChange::Modified { old, .. }) = change
+        else {
+            continue;
+        };
         let lost: Vec<(u8, u64)> = goes_with(&old.instructions).collect();
         for (table, cookie) in lost {
             let flows = snapshot.flows();

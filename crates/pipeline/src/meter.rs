@@ -9,7 +9,7 @@ use heddle_datapath::{Band, BandKind, Meter, Unit};
 use heddle_openflow::meter::{self, MeterConfig, MeterMod, MeterStats};
 use heddle_openflow::{Instruction, OfError};
 
-use crate::bridge::Bridge;
+use crate::bridge::{Bridge, Origin};
 use crate::flow_mod::{FlowChange, Gone};
 use crate::table::{ChangeLog, Flow, Snapshot};
 
@@ -30,19 +30,25 @@ pub struct MeterEntry {
 }
 
 impl Bridge {
-    /// Changes the meter table in one swap. Returns the flows that went with a deleted meter.
+    /// Changes the meter table in one swap, as a connection asks. Returns the flows that went with a deleted meter.
     ///
     /// # Errors
     /// The error that the specification names; nothing has changed then.
-    pub fn meter_mod(&self, change: &MeterMod, now_ms: u64) -> Result<Vec<FlowChange>, OfError> {
+    pub fn meter_mod(
+        &self,
+        change: &MeterMod,
+        by: Option<Origin>,
+        now_ms: u64,
+    ) -> Result<Vec<FlowChange>, OfError> {
         let MeterMod { command, flags, meter_id, ref bands } = *change;
         let config = MeterConfig { meter_id, flags, bands: bands.clone() };
-        self.try_publish(|snapshot, changes| match command {
+        let apply = |snapshot: &mut Snapshot, changes: &ChangeLog| match command {
             MeterMod::ADD => put(snapshot, changes, config, false, now_ms),
             MeterMod::MODIFY => put(snapshot, changes, config, true, now_ms),
             MeterMod::DELETE => Ok(delete(snapshot, changes, meter_id)),
             _ => Err(OfError::MeterModBadCommand),
-        })
+        };
+        self.publish_flows(apply, by)
     }
 
     /// The meters of this number, or all.

@@ -48,6 +48,12 @@ pub struct Flow {
     pub created_ms: u64,
     /// When it was last changed by a message; its hard timeout counts from there, as in Open vSwitch.
     pub modified_ms: u64,
+    /// The snapshot ([`Snapshot::version`]) since which flows of this match and priority have been there.
+    pub placed: u64,
+    /// The snapshot that it was added with, perhaps in the place of another.
+    pub added: u64,
+    /// The snapshot since which it does what it does, under its cookie.
+    pub modified: u64,
     /// What to do.
     pub instructions: Arc<[Instruction]>,
     /// Its counters.
@@ -69,6 +75,9 @@ impl Flow {
             importance: self.importance,
             created_ms: self.created_ms,
             modified_ms: self.modified_ms,
+            placed: self.placed,
+            added: self.added,
+            modified: self.modified,
             instructions: Arc::clone(&self.instructions),
             stats: Arc::clone(&self.stats),
         }
@@ -182,6 +191,8 @@ pub struct TableLimit {
 /// A bridge's configuration at one moment, as translations read it. Structurally shared with its predecessors.
 #[derive(Clone, Default)]
 pub struct Snapshot {
+    /// How many snapshots were published before it.
+    pub version: u64,
     tables: HashTrieMapSync<u8, Arc<Classifier<Flow>>>,
     /// How many flows of a table are parts of conjunctive matches, where there are some.
     conjunctive: HashTrieMapSync<u8, usize>,

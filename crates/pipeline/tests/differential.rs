@@ -610,12 +610,12 @@ fn play(
             "group_id=2,type=all,bucket=output:1,bucket=pop_mpls:0x0800,output:2,bucket=group:1",
         ] {
             let group = parse_group(group, GroupCommand::Add).expect("it is a group");
-            bridge.group_mod(&group, 0).expect("it can be added");
+            bridge.group_mod(&group, None, 0).expect("it can be added");
         }
         for (meter_id, kind) in [(1, BandKind::Drop), (2, BandKind::DscpRemark(1))] {
             let bands = vec![Band { kind, rate: 9, burst: 0 }];
             let add = MeterMod { command: MeterMod::ADD, flags: MeterMod::PKTPS, meter_id, bands };
-            bridge.meter_mod(&add, 0).expect("it can be added");
+            bridge.meter_mod(&add, None, 0).expect("it can be added");
         }
     }
     flows.iter().for_each(|(bridge, text)| change(&world, *bridge, text, false));

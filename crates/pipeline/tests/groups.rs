@@ -25,7 +25,7 @@ fn world() -> (World, Arc<Bridge>) {
 
 fn group_mod(bridge: &Bridge, command: GroupCommand, text: &str) -> Result<usize, OfError> {
     let group = parse_group(text, command).unwrap_or_else(|error| panic!("{text}: {error}"));
-    bridge.group_mod(&group, 0).map(|gone| gone.len())
+    bridge.group_mod(&group, None, 0).map(|gone| gone.len())
 }
 
 fn add(bridge: &Bridge, text: &str) {
@@ -146,7 +146,7 @@ fn what_cannot_be_is_refused_and_changes_nothing() {
         GroupMod { kind: GroupKind::FastFailover, ..one },
         weighty,
     ] {
-        assert_eq!(bridge.group_mod(&group, 0).err(), Some(OfError::GroupModInvalid), "{group:?}");
+        assert_eq!(bridge.group_mod(&group, None, 0).err(), Some(OfError::GroupModInvalid), "{group:?}");
     }
     refused(
         GroupCommand::Add,

@@ -48,6 +48,8 @@ pub enum Event {
     FlowRemoved(Box<FlowRemoved>),
     /// A port came (0), went (1) or changed (2).
     PortStatus(u8, Box<PortDesc>),
+    /// Something waits for those who watch flows.
+    FlowUpdates,
     /// The role of the connection of this number has changed unasked.
     RoleStatus(u64, RoleStatus),
     /// The connection of this number has changed a group or a meter by this message.
@@ -125,10 +127,18 @@ impl ManagedBridge {
         events: broadcast::Sender<Event>,
         wanted: Wanted,
     ) -> Self {
+        let control: Arc<Control> = Arc::default();
+        let (watching, waking) = (Arc::clone(&control), events.clone());
+        let first = bridge.watch_flows(Box::new(move |snapshot, changes| {
+            if watching.monitors.see(snapshot, changes) {
+                let _ = waking.send(Event::FlowUpdates);
+            }
+        }));
+        debug_assert!(first, "a bridge is managed once");
         Self {
             bridge,
             datapath_id: AtomicU64::new(datapath_id),
-            control: Arc::default(),
+            control,
             network,
             datapath,
             events,

@@ -7,6 +7,7 @@
 mod bundles;
 mod control;
 mod flows;
+mod monitors;
 mod news;
 mod ports;
 mod statistics;
@@ -16,11 +17,13 @@ use std::sync::Arc;
 use heddle_openflow::kind::{MORE, unsupported};
 use heddle_openflow::message::{Features, Form, NO_BUFFER, Version, decode, role};
 use heddle_openflow::modify::{MeterMod, TableMod};
-use heddle_openflow::multipart::Request;
+use heddle_openflow::monitor::{MonitorRequest, Update};
+use heddle_openflow::multipart::{Reply, Request};
 use heddle_openflow::packet::reason;
 use heddle_openflow::role::{AsyncConfig, AsyncKind, RoleStatus, status_reason};
 use heddle_openflow::table::config;
 use heddle_openflow::{Body, Command, Fault, FlowMod, Framer, Message, OfError, port};
+use heddle_pipeline::bridge::Origin;
 use heddle_pipeline::flow_mod::TABLES;
 use heddle_pipeline::table::Fragments;
 
@@ -202,25 +205,35 @@ impl Connection {
             return Err(Fault::of(bytes, OfError::RequestBadVersion));
         }
         let (form, xid) = (message.form, message.xid);
+        let answer = self.respond(message, bytes, bridge);
+        // The peer is told what a message did to flows that it watches before it is answered.
+        out.extend(bridge.control.monitors.waiting(self.seat.id));
+        let (within, answer) = answer;
+        if let Some(fault) = within {
+            out.extend(fault.reply(form.version).encode());
+        }
+        let answer = answer.map_err(|error| Fault::of(bytes, error))?;
+        out.extend(answer.map(|body| Message { form, xid, body }.encode()).unwrap_or_default());
+        Ok(())
+    }
+
+    /// Does what a message asks. Returns the fault of a message within it, and its answer, where there is one.
+    fn respond(
+        &mut self,
+        message: Message,
+        bytes: &[u8],
+        bridge: &ManagedBridge,
+    ) -> (Option<Fault>, Result<Option<Body>, OfError>) {
         if let Body::BundleControl(control) = message.body {
             if self.is_slave(bridge) {
-                return Err(Fault::of(bytes, OfError::RequestIsSlave));
+                return (None, Err(OfError::RequestIsSlave));
             }
-            let answer = self.bundles.control(control, bytes, bridge).map_err(|(within, error)| {
-                if let Some(fault) = within {
-                    out.extend(fault.reply(form.version).encode());
-                }
-                Fault::of(bytes, error)
-            })?;
-            out.extend(answer.map(|body| Message { form, xid, body }.encode()).unwrap_or_default());
-            return Ok(());
+            return match self.bundles.control(control, self.seat.id, bytes, bridge) {
+                Ok(answer) => (None, Ok(answer)),
+                Err((within, error)) => (within, Err(error)),
+            };
         }
-        match self.handle(message, bytes, bridge) {
-            Ok(Some(body)) => out.extend(Message { form, xid, body }.encode()),
-            Ok(None) => {}
-            Err(error) => return Err(Fault::of(bytes, error)),
-        }
-        Ok(())
+        (None, self.handle(message, bytes, bridge))
     }
 
     fn disagree(&mut self, bytes: &[u8], why: &str) -> Result<(), Fault> {
@@ -238,6 +251,7 @@ impl Connection {
         if changes(&message.body) && self.is_slave(bridge) {
             return Err(OfError::RequestIsSlave);
         }
+        let by = Origin { connection: self.seat.id, xid: message.xid };
         Ok(match message.body {
             Body::EchoRequest(data) => Some(Body::EchoReply(data)),
             Body::FeaturesRequest => Some(Body::FeaturesReply(features(message.form.version, bridge))),
@@ -252,7 +266,7 @@ impl Connection {
             }
             Body::FlowMod(mut flow_mod) => {
                 self.choose_table(&mut flow_mod, message.form.version)?;
-                flows::change(&flow_mod, bridge)?
+                flows::change(&flow_mod, by, bridge)?
             }
             Body::PacketOut(packet) => {
                 let in_port = packet.in_port;
@@ -268,7 +282,7 @@ impl Connection {
             Body::PortMod(port_mod) => ports::set(&port_mod, message.form.version, bridge)?,
             Body::TableMod(table_mod) => check_table_mod(table_mod, message.form.version)?,
             Body::GroupMod(group_mod) => {
-                let gone = bridge.bridge.group_mod(&group_mod, bridge.clock.now_ms())?;
+                let gone = bridge.bridge.group_mod(&group_mod, Some(by), bridge.clock.now_ms())?;
                 announce(Gathered::One(gone), bridge);
                 bridge.tell(Event::Forward(self.seat.id, Arc::new(Body::GroupMod(group_mod))));
                 None
@@ -279,7 +293,7 @@ impl Connection {
                 }
                 // What passed until then is counted by the meter as it was.
                 bridge.flush();
-                let gone = bridge.bridge.meter_mod(&meter_mod, bridge.clock.now_ms())?;
+                let gone = bridge.bridge.meter_mod(&meter_mod, Some(by), bridge.clock.now_ms())?;
                 announce(Gathered::One(gone), bridge);
                 bridge.tell(Event::Forward(self.seat.id, Arc::new(Body::MeterMod(meter_mod))));
                 None
@@ -293,7 +307,16 @@ impl Connection {
                 if bytes.get(MULTIPART_FLAGS).is_some_and(|flags| u16::from(*flags) & MORE != 0) {
                     return Err(OfError::RequestMultipartOverflow);
                 }
-                Some(Body::MultipartReply(statistics::answer(request, message.form, bridge)?))
+                Some(Body::MultipartReply(match request {
+                    Request::FlowMonitor(requests) => {
+                        Reply::FlowMonitor(self.watch(requests, message.form.version, bridge)?)
+                    }
+                    request => statistics::answer(request, message.form, bridge)?,
+                }))
+            }
+            Body::FlowMonitorCancel(id) => {
+                bridge.control.monitors.cancel(self.seat.id, id)?;
+                None
             }
             Body::BarrierRequest => {
                 bridge.barrier();
@@ -355,6 +378,29 @@ impl Connection {
 }
 
 impl Connection {
+    fn watch(
+        &self,
+        requests: Vec<MonitorRequest>,
+        version: Version,
+        bridge: &ManagedBridge,
+    ) -> Result<Vec<Update>, OfError> {
+        let monitors = &bridge.control.monitors;
+        bridge.bridge.with_settled(|snapshot| monitors.change(self.seat.id, requests, version, snapshot))
+    }
+
+    /// Whether the peer, which has taken all it was told, is to be told of flows ([`Connection::updates`]).
+    pub fn has_updates(&self, bridge: &ManagedBridge) -> bool {
+        !self.closing && bridge.control.monitors.has_news(self.seat.id)
+    }
+
+    /// What a peer that has taken all it was told is told of flows that it watches, as much as is told at once.
+    pub fn updates(&mut self, bridge: &ManagedBridge) -> Vec<u8> {
+        let monitors = &bridge.control.monitors;
+        let next = bridge.bridge.with_settled(|snapshot| monitors.next(self.seat.id, snapshot));
+        self.closing |= next.is_none();
+        next.unwrap_or_default()
+    }
+
     /// The switch's configuration as `OFPT_GET_CONFIG_REPLY` has it.
     fn config_flags(&self, version: Version, bridge: &ManagedBridge) -> u16 {
         let fragments = match bridge.bridge.snapshot().fragments {

@@ -345,6 +345,15 @@ async fn converse(
                 Err(RecvError::Lagged(_)) => {}
                 Err(RecvError::Closed) => return Ok(()),
             },
+            // What was told before is on its way: a peer that reads slowly makes its own task wait.
+            () = std::future::ready(()), if connection.has_updates(bridge) => {
+                let told = connection.updates(bridge);
+                shown(&told);
+                send(&mut stream, &told).await?;
+                if connection.is_closing() {
+                    return Err(io::Error::other("the peer reads too slowly what it asked to be told of flows"));
+                }
+            }
             () = tokio::time::sleep(EXPIRE_EVERY), if connection.awaits_time() => {
                 let told = connection.tick(bridge);
                 shown(&told);

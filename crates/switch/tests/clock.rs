@@ -152,7 +152,7 @@ fn a_meter_drops_what_exceeds_its_rate_and_counts_it() {
     let world = World::new(FailMode::Secure, &[]);
     let bands = vec![Band { kind: BandKind::Drop, rate: 3, burst: 0 }];
     let add = MeterMod { command: MeterMod::ADD, flags: MeterMod::PKTPS, meter_id: 7, bands };
-    world.bridge.bridge.meter_mod(&add, 0).unwrap();
+    world.bridge.bridge.meter_mod(&add, None, 0).unwrap();
     world.add_flow("udp,actions=meter:7,output:2");
     let passed = |count: usize| (0..count).filter(|_| world.passes(1)).count();
     assert_eq!(passed(10), 3, "of those at once");
@@ -163,9 +163,9 @@ fn a_meter_drops_what_exceeds_its_rate_and_counts_it() {
     assert_eq!((stats[0].packets, stats[0].bands[0].0, stats[0].flows), (20, 14, 1));
     assert_eq!(stats[0].duration, Duration::from_secs(1));
     let modify = MeterMod { command: MeterMod::MODIFY, bands: Vec::new(), ..add };
-    world.bridge.bridge.meter_mod(&modify, world.clock.now_ms()).unwrap();
+    world.bridge.bridge.meter_mod(&modify, None, world.clock.now_ms()).unwrap();
     assert_eq!(passed(10), 10, "a meter without bands");
     let delete = MeterMod { command: MeterMod::DELETE, ..modify };
-    assert_eq!(world.bridge.bridge.meter_mod(&delete, world.clock.now_ms()).unwrap().len(), 1);
+    assert_eq!(world.bridge.bridge.meter_mod(&delete, None, world.clock.now_ms()).unwrap().len(), 1);
     assert_eq!((world.flows(), passed(1)), (0, 0), "the flow goes with its meter");
 }

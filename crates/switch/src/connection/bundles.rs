@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use heddle_openflow::bundle::{BundleAdd, BundleControl};
 use heddle_openflow::message::{Version, decode};
 use heddle_openflow::{Body, Fault, OfError};
+use heddle_pipeline::bridge::Origin;
 use heddle_pipeline::bundle::Edit;
 
 use super::flows::{Gathered, announce};
@@ -106,8 +107,14 @@ impl Bundles {
             .collect()
     }
 
-    /// Does what a control message asks; `bytes` are that message.
-    pub(super) fn control(&mut self, asked: BundleControl, bytes: &[u8], bridge: &ManagedBridge) -> Answer {
+    /// Does what a control message of a connection asks; `bytes` are that message.
+    pub(super) fn control(
+        &mut self,
+        asked: BundleControl,
+        connection: u64,
+        bytes: &[u8],
+        bridge: &ManagedBridge,
+    ) -> Answer {
         let BundleControl { id, kind, flags } = asked;
         let known = self.0.get_mut(&id);
         match kind {
@@ -133,7 +140,9 @@ impl Bundles {
                         return refused(error);
                     }
                     if kind == BundleControl::COMMIT {
-                        bundle.commit(bridge).map_err(|fault| (Some(fault), OfError::BundleMsgFailed))?;
+                        bundle
+                            .commit(connection, bridge)
+                            .map_err(|fault| (Some(fault), OfError::BundleMsgFailed))?;
                     }
                 }
             }
@@ -204,7 +213,7 @@ fn is_packet_out(message: &[u8]) -> bool {
 
 impl Bundle {
     /// Applies all, or nothing; the fault is that of the message that was refused.
-    fn commit(self, bridge: &ManagedBridge) -> Result<(), Fault> {
+    fn commit(self, connection: u64, bridge: &ManagedBridge) -> Result<(), Fault> {
         let now_ms = bridge.clock.now_ms();
         let before = bridge.bridge.snapshot();
         let fault =
@@ -220,7 +229,11 @@ impl Bundle {
         }
         for messages in self.messages.chunk_by(|before, _| !is_packet_out(before)) {
             let all = messages.iter().map(|bytes| edit(bytes, bridge));
-            let changed = bridge.bridge.commit(all, now_ms).map_err(|error| fault(messages, error))?;
+            let by = |index: usize| {
+                let xid = messages.get(index)?.get(4..8)?.first_chunk()?;
+                Some(Origin { connection, xid: u32::from_be_bytes(*xid) })
+            };
+            let changed = bridge.bridge.commit(all, &by, now_ms).map_err(|error| fault(messages, error))?;
             announce(Gathered::Several(changed), bridge);
             if let Some(Body::PacketOut(packet)) =
                 messages.last().and_then(|last| decode(last).ok()).map(|message| message.body)

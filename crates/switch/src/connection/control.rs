@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::bundles::Budget;
+use super::monitors::Monitors;
 use heddle_openflow::OfError;
 use heddle_openflow::message::role;
 
@@ -17,6 +18,8 @@ pub struct Control {
     misses: Mutex<BTreeSet<u64>>,
     /// What its bundles hold.
     pub(super) bundled: Arc<Budget>,
+    /// Who watches its flows.
+    pub(crate) monitors: Monitors,
 }
 
 /// A connection's place among those of its bridge; it is free again once the value is gone.
@@ -46,6 +49,7 @@ impl Seat {
 impl Drop for Seat {
     fn drop(&mut self) {
         self.set_wants_misses(false);
+        self.control.monitors.leave(self.id);
     }
 }
 

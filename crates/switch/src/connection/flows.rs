@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use heddle_openflow::{Body, FlowMod, OfError};
 use heddle_pipeline::Flow;
+use heddle_pipeline::bridge::Origin;
 use heddle_pipeline::flow_mod::{FlowChange, Gone, flow_removed};
 
 use crate::bridge::{Event, ManagedBridge};
@@ -26,8 +27,13 @@ impl Gathered {
     }
 }
 
-pub(super) fn change(flow_mod: &FlowMod, bridge: &ManagedBridge) -> Result<Option<Body>, OfError> {
-    announce(Gathered::One(bridge.bridge.flow_mod(flow_mod, bridge.clock.now_ms())?), bridge);
+pub(super) fn change(
+    flow_mod: &FlowMod,
+    by: Origin,
+    bridge: &ManagedBridge,
+) -> Result<Option<Body>, OfError> {
+    let changed = bridge.bridge.flow_mod_by(flow_mod, Some(by), bridge.clock.now_ms())?;
+    announce(Gathered::One(changed), bridge);
     Ok(None)
 }
 

@@ -35,7 +35,7 @@ fn packet_reason(why: u8, version: Version) -> u8 {
 }
 
 /// The reason of a flow-removed as a version says it.
-fn removed_reason(why: u8, version: Version) -> u8 {
+pub(super) fn removed_reason(why: u8, version: Version) -> u8 {
     const DELETE: u8 = 2;
     if version < Version::V1_4 && why == REMOVED_BY_METER { DELETE } else { why }
 }
@@ -59,6 +59,7 @@ impl Connection {
             Event::PortStatus(reason, _) => (AsyncKind::PortStatus, *reason),
             Event::FlowRemoved(removed) => (AsyncKind::FlowRemoved, removed_reason(removed.reason, version)),
             Event::RoleStatus(_, status) => (AsyncKind::RoleStatus, status.reason),
+            Event::FlowUpdates => return None,
             Event::Forward(_, change) => {
                 (AsyncKind::RequestForward, u8::from(matches!(**change, Body::MeterMod(_))))
             }
@@ -76,6 +77,7 @@ impl Connection {
             Event::PacketIn(packet) => self.packet_in(packet, reason),
             Event::PortStatus(reason, port) => Body::PortStatus(*reason, (**port).clone()),
             Event::FlowRemoved(removed) => Body::FlowRemoved(FlowRemoved { reason, ..(**removed).clone() }),
+            Event::FlowUpdates => return None,
             // Who asked for a change knows it.
             Event::Forward(connection, _) if *connection == self.seat.id => return None,
             Event::Forward(_, change) => {

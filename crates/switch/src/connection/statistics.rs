@@ -100,7 +100,7 @@ pub(super) fn answer(request: Request, form: Form, bridge: &ManagedBridge) -> Re
             Reply::MeterConfig(meters.iter().map(|entry| entry.config.clone()).collect())
         }
         Request::MeterFeatures => Reply::MeterFeatures(METER_FEATURES),
-        // Nobody can configure queues or tables so, watch them, or sample flows yet.
+        // Nobody can configure queues or tables so, or sample flows yet; who watches flows is the connection's.
         Request::TableDesc
         | Request::QueueDesc(..)
         | Request::FlowMonitor(_)
