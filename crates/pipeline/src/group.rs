@@ -9,7 +9,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use heddle_flow::{Field, FlowKey};
+use heddle_flow::field::Prerequisite;
+use heddle_flow::{Field, FlowKey, FlowMask};
+use heddle_openflow::action::HashFields;
 use heddle_openflow::group::{Bucket, GroupCommand, GroupDesc, GroupKind, GroupMod, GroupStats, Selection};
 use heddle_openflow::{Action, Instruction, OfError, port};
 use heddle_wire::{ethertype, ipproto};
@@ -17,13 +19,15 @@ use heddle_wire::{ethertype, ipproto};
 use crate::bridge::{Bridge, Origin};
 use crate::consistency::Known;
 use crate::flow_mod::{FlowChange, Gone, uses};
-use crate::hash::mix;
+use crate::hash::{self, mix};
 use crate::table::{ChangeLog, Flow, FlowStats, Snapshot};
 
 /// Most groups of a bridge.
 pub const MAX_GROUPS: usize = 65_536;
 /// Most buckets of a group.
 const MAX_BUCKETS: usize = 4_096;
+/// The algorithm of `dp_hash` that is the same in both directions, in the upper half of its parameter.
+const SYMMETRIC: u64 = 1;
 /// Groups within each other that liveness is looked for in.
 const MAX_WATCHED: u32 = 16;
 
@@ -34,8 +38,10 @@ pub struct Group {
     pub id: u32,
     /// How its buckets are run.
     pub kind: GroupKind,
-    /// Its buckets.
+    /// Its buckets, each with a number of its own.
     pub buckets: Vec<Bucket>,
+    /// How a select group selects.
+    pub selection: Selection,
     /// When it was made, in milliseconds of the datapath's clock.
     pub created_ms: u64,
     /// What it took.
@@ -46,14 +52,60 @@ pub struct Group {
 
 impl Group {
     fn new(group: &GroupMod, created_ms: u64) -> Self {
+        let mut buckets = group.buckets.clone();
+        // Versions before 1.5 number no buckets.
+        for (bucket, number) in buckets.iter_mut().zip(0..).filter(|(one, _)| one.bucket_id == Bucket::NO_ID)
+        {
+            bucket.bucket_id = number;
+        }
         Self {
             id: group.group_id,
             kind: group.kind,
-            buckets: group.buckets.clone(),
+            buckets,
+            selection: group.selection.clone(),
             created_ms,
             stats: Arc::default(),
             bucket_stats: group.buckets.iter().map(|_| Arc::default()).collect(),
         }
+    }
+
+    /// The number that a select group selects by, and the bits of a packet that it comes from.
+    #[must_use]
+    pub fn hash(&self, key: &FlowKey) -> (u64, FlowMask) {
+        let Selection { method, parameter, fields } = &self.selection;
+        let mut looked_at = FlowMask::default();
+        if method == "dp_hash" && parameter >> 32 == SYMMETRIC {
+            let (hash, fields) = hash::of_fields(key, HashFields::SymmetricL4, 0);
+            fields.into_iter().for_each(|field| looked_at.add(field));
+            return (mix(hash, *parameter), looked_at);
+        }
+        let mut hash = *parameter;
+        let mut fold = |field: Field, bits: u128| {
+            let value = key.get(field) & bits;
+            hash = mix(mix(hash, value as u64), (value >> 64) as u64);
+            looked_at.add_bits(field, bits);
+        };
+        if fields.is_empty() {
+            connection_fields(key).for_each(|field| fold(field, field.spec().full_mask()));
+            return (hash, looked_at);
+        }
+        // Whether a packet has a field depends on its kind.
+        for kind in [Field::EthType, Field::NwProto, Field::IpFrag] {
+            fold(kind, kind.spec().full_mask());
+        }
+        for (field, bits) in fields {
+            let prerequisite = field.spec().prerequisite;
+            match prerequisite {
+                Prerequisite::Vlan => fold(Field::VlanTci, 0x1000),
+                Prerequisite::Nd | Prerequisite::NdSolicit | Prerequisite::NdAdvert => {
+                    fold(Field::Icmpv6Type, Field::Icmpv6Type.spec().full_mask());
+                }
+                _ => {}
+            }
+            let there = prerequisite.holds(key, None);
+            fold(*field, if there { *bits } else { 0 });
+        }
+        (hash, looked_at)
     }
 
     /// Its buckets that are live, by index.
@@ -61,16 +113,15 @@ impl Group {
         (0..self.buckets.len()).filter(|&index| is_live(&self.buckets[index], snapshot, 0))
     }
 
-    /// The buckets that take a packet of this key, by index.
+    /// The buckets that take a packet, by index; `hash` is [`Group::hash`]'s.
     #[must_use]
-    pub fn chosen(&self, snapshot: &Snapshot, key: &FlowKey) -> Vec<usize> {
+    pub fn chosen(&self, snapshot: &Snapshot, hash: u64) -> Vec<usize> {
         match self.kind {
             GroupKind::All => (0..self.buckets.len()).collect(),
             GroupKind::Indirect => (0..self.buckets.len()).take(1).collect(),
             GroupKind::FastFailover => self.live(snapshot).take(1).collect(),
             GroupKind::Select => {
-                let hash = connection(key);
-                let score = |index: &usize| score(hash, *index, self.buckets[*index].weight);
+                let score = |index: &usize| score(hash, &self.buckets[*index]);
                 let weighty = self.live(snapshot).filter(|&index| self.buckets[index].weight != 0);
                 weighty.min_by(|a, b| score(a).total_cmp(&score(b))).into_iter().collect()
             }
@@ -114,19 +165,10 @@ pub fn connection_fields(key: &FlowKey) -> impl Iterator<Item = Field> + use<> {
     [F::EthType, F::EthSrc, F::EthDst, F::VlanTci].into_iter().chain(network.iter().chain(transport).copied())
 }
 
-/// A number of a packet's connection.
-fn connection(key: &FlowKey) -> u64 {
-    let fold = |hash: u64, field: Field| {
-        let value = key.get(field);
-        mix(mix(hash, value as u64), (value >> 64) as u64)
-    };
-    connection_fields(key).fold(0, fold)
-}
-
 /// The lower wins: exponentially distributed with the bucket's weight as rate, so that each wins by its share.
-fn score(connection: u64, index: usize, weight: u16) -> f64 {
-    let uniform = (mix(connection, index as u64 + 1) >> 11) as f64 / (1u64 << 53) as f64;
-    -(1.0 - uniform).ln() / f64::from(weight)
+fn score(hash: u64, bucket: &Bucket) -> f64 {
+    let uniform = (mix(hash, u64::from(bucket.bucket_id) + 1) >> 11) as f64 / (1u64 << 53) as f64;
+    -(1.0 - uniform).ln() / f64::from(bucket.weight)
 }
 
 impl Bridge {
@@ -168,7 +210,7 @@ impl Bridge {
             group_id: group.id,
             kind: group.kind,
             buckets: group.buckets.clone(),
-            selection: Selection::default(),
+            selection: group.selection.clone(),
         };
         self.snapshot().groups_in_order(GroupMod::ALL).iter().map(of).collect()
     }
@@ -235,10 +277,17 @@ pub(crate) fn apply(
     group: &GroupMod,
     now_ms: u64,
 ) -> Result<Vec<FlowChange>, OfError> {
+    let selects = group.selection != Selection::default();
     match group.command {
+        GroupCommand::Delete | GroupCommand::InsertBucket | GroupCommand::RemoveBucket if selects => {
+            Err(OfError::PropertyBadValue)
+        }
         GroupCommand::Delete => delete(snapshot, changes, group.group_id),
-        // Buckets come and go with their group.
-        GroupCommand::InsertBucket | GroupCommand::RemoveBucket => Err(OfError::GroupModBadCommand),
+        GroupCommand::InsertBucket | GroupCommand::RemoveBucket => {
+            change_buckets(snapshot, group)?;
+            changes.everything();
+            Ok(Vec::new())
+        }
         command => {
             put(snapshot, group, command, now_ms)?;
             changes.everything();
@@ -251,7 +300,8 @@ fn put(snapshot: &mut Snapshot, group: &GroupMod, command: GroupCommand, now_ms:
     if group.group_id > GroupMod::MAX {
         return Err(OfError::GroupModInvalid);
     }
-    let known = snapshot.groups.contains_key(&group.group_id);
+    let old = snapshot.groups.get(&group.group_id);
+    let known = old.is_some();
     match command {
         GroupCommand::Add if known => return Err(OfError::GroupModExists),
         GroupCommand::Add | GroupCommand::AddOrModify if !known && snapshot.groups.size() >= MAX_GROUPS => {
@@ -261,15 +311,86 @@ fn put(snapshot: &mut Snapshot, group: &GroupMod, command: GroupCommand, now_ms:
         _ => {}
     }
     check(snapshot, group)?;
-    snapshot.groups.insert_mut(group.group_id, Arc::new(Group::new(group, now_ms)));
+    // A group that is changed is as old as it was.
+    let created_ms = old.map_or(now_ms, |old| old.created_ms);
+    snapshot.groups.insert_mut(group.group_id, Arc::new(Group::new(group, created_ms)));
     Ok(())
 }
 
-fn check(snapshot: &Snapshot, group: &GroupMod) -> Result<(), OfError> {
-    // No method of selecting but the switch's own is there.
-    if group.selection != Selection::default() {
-        return Err(OfError::PropertyBadValue);
+/// Puts buckets into a group, or takes some out of it; the others keep their counters (OpenFlow 1.5.1 section 6.7).
+fn change_buckets(snapshot: &mut Snapshot, group: &GroupMod) -> Result<(), OfError> {
+    if group.group_id > GroupMod::MAX {
+        return Err(OfError::GroupModInvalid);
     }
+    let old = snapshot.groups.get(&group.group_id).ok_or(OfError::GroupModUnknownGroup)?;
+    let mut buckets: Vec<(Bucket, Arc<FlowStats>)> =
+        old.buckets.iter().cloned().zip(old.bucket_stats.iter().cloned()).collect();
+    let id = group.command_bucket_id;
+    let place = || match old.buckets.iter().position(|bucket| bucket.bucket_id == id) {
+        Some(at) => Ok(at),
+        None if id > Bucket::MAX => Err(OfError::GroupModBadBucket),
+        None => Err(OfError::GroupModUnknownBucket),
+    };
+    let whole = |bucket: usize| bucket..(bucket + 1).min(old.buckets.len());
+    if group.command == GroupCommand::InsertBucket {
+        let at = match id {
+            Bucket::FIRST => 0,
+            Bucket::LAST => buckets.len(),
+            _ => place()? + 1,
+        };
+        let known = |new: &Bucket| old.buckets.iter().any(|bucket| bucket.bucket_id == new.bucket_id);
+        if group.buckets.iter().any(known) {
+            return Err(OfError::GroupModBucketExists);
+        }
+        // Only the buckets of select groups weigh anything, which the message cannot know.
+        let weighs = |weight: u16| if old.kind == GroupKind::Select { weight } else { 0 };
+        let new = group.buckets.iter().map(|new| Bucket { weight: weighs(new.weight), ..new.clone() });
+        buckets.splice(at..at, new.map(|bucket| (bucket, Arc::default())));
+    } else {
+        if !group.buckets.is_empty() {
+            return Err(OfError::GroupModBadBucket);
+        }
+        buckets.drain(match id {
+            Bucket::ALL => 0..buckets.len(),
+            Bucket::FIRST => whole(0),
+            Bucket::LAST => whole(buckets.len().saturating_sub(1)),
+            _ => whole(place()?),
+        });
+    }
+    let (buckets, bucket_stats): (Vec<_>, Vec<_>) = buckets.into_iter().unzip();
+    let selection = old.selection.clone();
+    let next = GroupMod { group_id: old.id, kind: old.kind, buckets, selection, ..GroupMod::default() };
+    // As Open vSwitch, take buckets of failover groups that watch nothing and are live always.
+    check_but_for_watches(snapshot, &next)?;
+    let GroupMod { kind, buckets, selection, .. } = next;
+    let (created_ms, stats) = (old.created_ms, Arc::clone(&old.stats));
+    let next = Group { id: old.id, kind, buckets, selection, created_ms, stats, bucket_stats };
+    snapshot.groups.insert_mut(next.id, Arc::new(next));
+    Ok(())
+}
+
+/// That a select group, and no other, selects by what is there: Netronome's extension of group-mods, as Open vSwitch has it.
+fn check_selection(group: &GroupMod) -> Result<(), OfError> {
+    let Selection { method, fields, .. } = &group.selection;
+    let good = match method.as_str() {
+        "" => group.selection == Selection::default(),
+        "hash" => group.kind == GroupKind::Select,
+        "dp_hash" => group.kind == GroupKind::Select && fields.is_empty(),
+        _ => false,
+    };
+    if good { Ok(()) } else { Err(OfError::PropertyBadValue) }
+}
+
+fn check(snapshot: &Snapshot, group: &GroupMod) -> Result<(), OfError> {
+    let unwatched = group.buckets.iter().any(|bucket| !bucket.watches());
+    if group.kind == GroupKind::FastFailover && unwatched {
+        return Err(OfError::GroupModInvalid);
+    }
+    check_but_for_watches(snapshot, group)
+}
+
+fn check_but_for_watches(snapshot: &Snapshot, group: &GroupMod) -> Result<(), OfError> {
+    check_selection(group)?;
     if group.buckets.len() > MAX_BUCKETS {
         return Err(OfError::GroupModOutOfBuckets);
     }
@@ -280,7 +401,6 @@ fn check(snapshot: &Snapshot, group: &GroupMod) -> Result<(), OfError> {
         match group.kind {
             GroupKind::Select => {}
             _ if bucket.weight != 0 => return Err(OfError::GroupModInvalid),
-            GroupKind::FastFailover if !bucket.watches() => return Err(OfError::GroupModInvalid),
             GroupKind::All | GroupKind::Indirect if bucket.watches() => {
                 return Err(OfError::GroupModWatchUnsupported);
             }
@@ -344,10 +464,16 @@ mod tests {
 
     #[test]
     fn buckets_take_their_share_and_keep_it_when_another_goes() {
-        let winner = |connection: u64, weights: &[u16]| {
-            let score = |index: &usize| score(connection, *index, weights[*index]);
+        let winner = |hash: u64, weights: &[u16]| {
+            let bucket = |index: usize| Bucket {
+                bucket_id: index as u32,
+                weight: weights[index],
+                ..Bucket::default()
+            };
+            let score = |index: &usize| score(hash, &bucket(*index));
             (0..weights.len()).filter(|&i| weights[i] != 0).min_by(|a, b| score(a).total_cmp(&score(b)))
         };
+        let group = Group::new(&GroupMod { kind: GroupKind::Select, ..GroupMod::default() }, 0);
         let weights = [1, 2, 5];
         let mut taken = [0u32; 3];
         let mut key = FlowKey::default();
@@ -355,7 +481,7 @@ mod tests {
         key.set(Field::NwProto, ipproto::UDP.into());
         for port in 0..20_000u32 {
             key.set(Field::UdpSrc, port.into());
-            let hash = connection(&key);
+            let hash = group.hash(&key).0;
             let index = winner(hash, &weights).unwrap();
             taken[index] += 1;
             if index != 1 {

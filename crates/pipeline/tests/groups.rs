@@ -173,3 +173,136 @@ fn what_cannot_be_is_refused_and_changes_nothing() {
     assert_eq!(group_mod(&bridge, GroupCommand::Delete, ""), Ok(0));
     assert!(bridge.group_descriptions().is_empty());
 }
+
+/// The numbers of a group's buckets, in their order.
+fn numbers(bridge: &Bridge) -> Vec<u32> {
+    bridge.group_descriptions()[0].buckets.iter().map(|bucket| bucket.bucket_id).collect()
+}
+
+#[test]
+fn single_buckets_come_and_go() {
+    use GroupCommand::{InsertBucket, RemoveBucket};
+    let (mut world, bridge) = world();
+    add(&bridge, "group_id=1,type=all");
+    let insert = |place: &str, buckets: &str| {
+        group_mod(&bridge, InsertBucket, &format!("group_id=1,command_bucket_id={place}{buckets}"))
+    };
+    let two = |a: u32, b: u32| format!(",bucket=bucket_id:{a},actions=2,bucket=bucket_id:{b},actions=3");
+    for (place, buckets, after) in [
+        ("last", two(10, 11), vec![10, 11]),
+        ("first", two(0, 1), vec![0, 1, 10, 11]),
+        ("last", two(14, 15), vec![0, 1, 10, 11, 14, 15]),
+        ("15", String::new(), vec![0, 1, 10, 11, 14, 15]),
+        ("11", two(12, 13), vec![0, 1, 10, 11, 12, 13, 14, 15]),
+        ("15", two(20, 21), vec![0, 1, 10, 11, 12, 13, 14, 15, 20, 21]),
+    ] {
+        assert_eq!((insert(place, &buckets), numbers(&bridge)), (Ok(0), after), "{place}");
+    }
+    assert_eq!(insert("last", &two(30, 14)), Err(OfError::GroupModBucketExists));
+    assert_eq!(insert("99", &two(30, 31)), Err(OfError::GroupModUnknownBucket));
+    let bucket = ",bucket=bucket_id:30,actions=group:7";
+    assert_eq!(insert("last", bucket), Err(OfError::ActionBadOutGroup));
+    assert_eq!(
+        group_mod(&bridge, InsertBucket, "group_id=2,command_bucket_id=last"),
+        Err(OfError::GroupModUnknownGroup)
+    );
+
+    // The others keep what they counted.
+    world.flow(&bridge, "in_port=1,ip,actions=group:1");
+    world.send("s1-eth1", &udp(1, 2, 53));
+    world.engine.flush_credits();
+    let remove =
+        |place: &str| group_mod(&bridge, RemoveBucket, &format!("group_id=1,command_bucket_id={place}"));
+    for (place, after) in [
+        ("first", vec![1, 10, 11, 12, 13, 14, 15, 20, 21]),
+        ("last", vec![1, 10, 11, 12, 13, 14, 15, 20]),
+        ("13", vec![1, 10, 11, 12, 14, 15, 20]),
+    ] {
+        assert_eq!((remove(place), numbers(&bridge)), (Ok(0), after), "{place}");
+    }
+    assert_eq!(insert("first", &two(40, 41)), Ok(0));
+    let packets: Vec<u64> = bridge.group_stats(1, 0)[0].buckets.iter().map(|bucket| bucket.0).collect();
+    assert_eq!((bridge.group_stats(1, 0)[0].packets, packets), (1, vec![0, 0, 1, 1, 1, 1, 1, 1, 1]));
+    // Who is cached sees what is there now.
+    counts(&world);
+    world.send("s1-eth1", &udp(1, 2, 53));
+    assert_eq!(counts(&world).iter().sum::<usize>(), 9);
+    assert_eq!(remove("13"), Err(OfError::GroupModUnknownBucket));
+    let with_bucket = GroupMod {
+        command: RemoveBucket,
+        group_id: 1,
+        command_bucket_id: 1,
+        buckets: vec![heddle_openflow::group::Bucket { bucket_id: 1, ..Default::default() }],
+        ..GroupMod::default()
+    };
+    assert_eq!(bridge.group_mod(&with_bucket, None, 0).err(), Some(OfError::GroupModBadBucket));
+    assert_eq!((remove("all"), numbers(&bridge)), (Ok(0), vec![]));
+    // There is nothing to be taken, which is no fault.
+    assert_eq!((remove("first"), remove("last"), remove("all")), (Ok(0), Ok(0), Ok(0)));
+}
+
+#[test]
+fn an_indirect_group_keeps_its_bucket_and_a_failover_group_its_type() {
+    let (_, bridge) = world();
+    add(&bridge, "group_id=1,type=indirect,bucket=actions=2");
+    let change = |command, text: &str| group_mod(&bridge, command, text);
+    let bucket = "group_id=1,command_bucket_id=last,bucket=bucket_id:5,actions=3";
+    assert_eq!(change(GroupCommand::InsertBucket, bucket), Err(OfError::GroupModInvalid));
+    assert_eq!(
+        change(GroupCommand::RemoveBucket, "group_id=1,command_bucket_id=first"),
+        Err(OfError::GroupModInvalid)
+    );
+    add(&bridge, "group_id=2,type=ff");
+    let bucket = "group_id=2,command_bucket_id=last,bucket=bucket_id:5,actions=3";
+    assert_eq!(change(GroupCommand::InsertBucket, bucket), Ok(0));
+    assert_eq!(bridge.group_descriptions()[1].kind, GroupKind::FastFailover);
+}
+
+#[test]
+fn a_select_group_hashes_the_fields_that_it_says() {
+    let (mut world, bridge) = world();
+    let select = |rest: &str| {
+        format!(
+            "group_id=1,type=select,{rest},bucket=weight:1,actions=2,bucket=weight:1,actions=3,bucket=weight:1,actions=4"
+        )
+    };
+    add(&bridge, "group_id=1,type=all");
+    world.flow(&bridge, "in_port=1,ip,actions=group:1");
+    // Which of the last two bytes of addresses and ports move packets from bucket to bucket.
+    let mut spread = |rest: &str| {
+        assert_eq!(group_mod(&bridge, GroupCommand::Modify, &select(rest)), Ok(0), "{rest}");
+        let buckets = |world: &mut World, frames: Vec<Vec<u8>>| {
+            frames.iter().for_each(|frame| world.send("s1-eth1", frame));
+            counts(world).iter().filter(|&&count| count != 0).count()
+        };
+        let by_source = (0..60).map(|host| udp(host, 2, 53)).collect();
+        let by_port = (0..60).map(|port| udp(1, 2, port)).collect();
+        (buckets(&mut world, by_source) > 1, buckets(&mut world, by_port) > 1)
+    };
+    assert_eq!(spread("selection_method=hash,fields(ip_src)"), (true, false));
+    assert_eq!(spread("selection_method=hash,fields(udp_dst)"), (false, true));
+    assert_eq!(spread("selection_method=hash,fields(tcp_dst)"), (false, false), "UDP has no TCP port");
+    assert_eq!(spread("selection_method=hash,fields(ip_src=255.255.255.0)"), (false, false));
+    assert_eq!(spread("selection_method=hash"), (true, true));
+    assert_eq!(spread("selection_method=dp_hash"), (true, true));
+    assert_eq!(
+        spread("selection_method=dp_hash,selection_method_param=0x100000000"),
+        (true, false),
+        "ports of TCP alone"
+    );
+    let refused = |group: GroupMod| {
+        assert_eq!(bridge.group_mod(&group, None, 0).err(), Some(OfError::PropertyBadValue), "{group:?}")
+    };
+    let selection = |method: &str, fields| heddle_openflow::group::Selection {
+        method: method.into(),
+        parameter: 0,
+        fields,
+    };
+    let group = GroupMod { group_id: 5, kind: GroupKind::Select, ..GroupMod::default() };
+    let field = vec![(heddle_flow::Field::Ipv4Src, 255)];
+    refused(GroupMod { selection: selection("roulette", vec![]), ..group.clone() });
+    refused(GroupMod { selection: selection("dp_hash", field.clone()), ..group.clone() });
+    refused(GroupMod { selection: selection("", field), ..group.clone() });
+    refused(GroupMod { kind: GroupKind::All, selection: selection("hash", vec![]), ..group.clone() });
+    refused(GroupMod { command: GroupCommand::Delete, selection: selection("hash", vec![]), ..group });
+}

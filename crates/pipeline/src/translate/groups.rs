@@ -8,7 +8,6 @@ use heddle_openflow::packet::reason;
 use super::action_set::{in_order, merge};
 use super::{MAX_DEPTH, Translation};
 use crate::decision::Credit;
-use crate::group::connection_fields;
 use crate::trace::Kind;
 
 impl Translation<'_> {
@@ -20,10 +19,13 @@ impl Translation<'_> {
         let snapshot = Arc::clone(&self.stay.snapshot);
         let Some(group) = snapshot.groups.get(&id) else { return self.drop_because("no such group") };
         self.kept.credits.push(Credit::Flow(Arc::clone(&group.stats)));
+        let mut hash = 0;
         if group.kind == GroupKind::Select {
-            connection_fields(&self.key).for_each(|field| self.look_at(field));
+            let looked_at;
+            (hash, looked_at) = group.hash(&self.key);
+            self.look(&looked_at);
         }
-        let chosen = group.chosen(&snapshot, &self.key);
+        let chosen = group.chosen(&snapshot, hash);
         if chosen.is_empty() {
             return self.drop_because("no live bucket");
         }
