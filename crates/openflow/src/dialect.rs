@@ -25,8 +25,17 @@ pub(crate) fn encode_match(out: &mut Vec<u8>, version: Version, matching: &Match
     match version {
         Version::V1_0 => v1_0::matching::encode(out, matching),
         Version::V1_1 => v1_1::matching::encode(out, matching),
-        _ => oxm::encode_match(out, matching),
+        _ => oxm::encode_match(out, version, matching),
     }
+}
+
+/// Whether a version's own form can say what a flow asks for: read again, it is the same.
+#[must_use]
+pub fn can_match(version: Version, matching: &Match) -> bool {
+    let mut bytes = Vec::with_capacity(128);
+    encode_match(&mut bytes, version, matching);
+    decode_match(&mut Reader::new(&bytes, OfError::MatchBadLength), version)
+        .is_ok_and(|read| read == *matching)
 }
 
 /// Reads actions up to the reader's end. `matching` says which packets they are for, where it is known.

@@ -49,9 +49,10 @@ pub struct FlowMod {
     pub cookie_mask: u64,
     /// The mark that changed flows get; they keep theirs without it, as OpenFlow 1.1 and later have it.
     pub new_cookie: Option<u64>,
-    /// As OpenFlow 1.0 means it: a flow that replaces another starts its counters anew, a change that finds no flow adds one, and
-    /// actions that cannot apply to some packets do nothing to them.
+    /// As OpenFlow 1.0 means it: actions that cannot apply to some packets do nothing to them.
     pub classic: bool,
+    /// A change that finds no flow and asks for no mark adds one, as OpenFlow 1.0 and 1.1 have it.
+    pub adds_missing: bool,
     /// Seconds without a packet.
     pub idle_timeout: u16,
     /// Seconds in all.
@@ -110,6 +111,7 @@ impl Default for FlowMod {
             cookie_mask: 0,
             new_cookie: None,
             classic: false,
+            adds_missing: false,
             idle_timeout: 0,
             hard_timeout: 0,
             priority: 0x8000,
@@ -160,10 +162,12 @@ fn command(number: u8) -> Result<Command, OfError> {
     })
 }
 
-fn flags(flags: u16, version: Version) -> Result<u16, OfError> {
+fn flags(flags: u16, version: Version, command: Command) -> Result<u16, OfError> {
     match version {
         Version::V1_0 if flags & EMERGENCY != 0 => Err(OfError::FlowModTableFull),
         _ if flags & !FlowMod::known_flags(version) != 0 => Err(OfError::FlowModBadFlags),
+        // A flow that replaces another starts its counters anew, without being told to.
+        Version::V1_0 | Version::V1_1 if command == Command::Add => Ok(flags | FlowMod::RESET_COUNTS),
         _ => Ok(flags),
     }
 }
@@ -180,7 +184,7 @@ pub(crate) fn decode_flow_mod(reader: &mut Reader<'_>, form: Form) -> Result<Flo
     let command = command(reader.u8()?)?;
     let (idle_timeout, hard_timeout, priority) = (reader.u16()?, reader.u16()?, reader.u16()?);
     let (buffer_id, out_port, out_group) = (reader.u32()?, reader.u32()?, reader.u32()?);
-    let flags = flags(reader.u16()?, version)?;
+    let flags = flags(reader.u16()?, version, command)?;
     let importance = reader.u16()?;
     let importance = if version >= Version::V1_4 { importance } else { 0 };
     let matching = dialect::decode_match(reader, version)?;
@@ -191,8 +195,9 @@ pub(crate) fn decode_flow_mod(reader: &mut Reader<'_>, form: Form) -> Result<Flo
         table_id,
         cookie,
         cookie_mask,
-        new_cookie: None,
+        new_cookie: new_cookie(command, cookie).filter(|_| sets_cookie(version, command, cookie_mask)),
         classic: false,
+        adds_missing: version == Version::V1_1,
         idle_timeout,
         hard_timeout,
         priority,
@@ -212,6 +217,11 @@ fn new_cookie(command: Command, cookie: u64) -> Option<u64> {
     (changes && cookie != u64::MAX).then_some(cookie)
 }
 
+/// Whether a change sets the mark of flows: OpenFlow 1.1 has one field for that and for what it asks, and later versions ask only.
+fn sets_cookie(version: Version, command: Command, mask: u64) -> bool {
+    version == Version::V1_1 && mask == 0 && matches!(command, Command::Modify | Command::ModifyStrict)
+}
+
 /// Reads OpenFlow 1.0's own form, or Nicira's.
 fn decode_classic(reader: &mut Reader<'_>, form: Form) -> Result<FlowMod, OfError> {
     let version = form.version;
@@ -222,7 +232,7 @@ fn decode_classic(reader: &mut Reader<'_>, form: Form) -> Result<FlowMod, OfErro
     let (command, table_id) = (command(word as u8)?, (word >> 8) as u8);
     let (idle_timeout, hard_timeout, priority) = (reader.u16()?, reader.u16()?, reader.u16()?);
     let (buffer_id, out_port) = (reader.u32()?, port::from_16(reader.u16()?));
-    let flags = flags(reader.u16()?, Version::V1_0)?;
+    let flags = flags(reader.u16()?, Version::V1_0, command)?;
     // A match without wildcards comes before all others (OpenFlow 1.0.1 section 3.4).
     let priority = if exact { u16::MAX } else { priority };
     let (matching, asked, cookie_mask) = match own {
@@ -255,6 +265,7 @@ fn decode_classic(reader: &mut Reader<'_>, form: Form) -> Result<FlowMod, OfErro
         matching,
         instructions: crate::action_codec::apply(actions),
         classic: true,
+        adds_missing: true,
         ..FlowMod::default()
     })
 }
@@ -263,7 +274,10 @@ pub(crate) fn encode_flow_mod(out: &mut Vec<u8>, form: Form, flow_mod: &FlowMod)
     if form.nicira || form.version == Version::V1_0 {
         return encode_classic(out, form, flow_mod);
     }
-    out.u64(flow_mod.cookie);
+    out.u64(match sets_cookie(form.version, flow_mod.command, flow_mod.cookie_mask) {
+        true => written_cookie(flow_mod),
+        false => flow_mod.cookie,
+    });
     out.u64(flow_mod.cookie_mask);
     out.u8(flow_mod.table_id);
     out.u8(flow_mod.command as u8);
@@ -279,14 +293,28 @@ pub(crate) fn encode_flow_mod(out: &mut Vec<u8>, form: Form, flow_mod: &FlowMod)
     dialect::encode_instructions(out, form.version, &flow_mod.instructions, &flow_mod.matching);
 }
 
+/// The mark that a message sets: all ones say that changed flows keep theirs.
+fn written_cookie(flow_mod: &FlowMod) -> u64 {
+    match flow_mod.command {
+        Command::Modify | Command::ModifyStrict => flow_mod.new_cookie.unwrap_or(u64::MAX),
+        Command::Add => flow_mod.cookie,
+        // One that asks for a mark sets none.
+        Command::Delete | Command::DeleteStrict => {
+            if flow_mod.cookie_mask == 0 {
+                flow_mod.cookie
+            } else {
+                u64::MAX
+            }
+        }
+    }
+}
+
 fn encode_classic(out: &mut Vec<u8>, form: Form, flow_mod: &FlowMod) {
     let asked = (flow_mod.cookie, flow_mod.cookie_mask);
-    // All ones say that changed flows keep their mark; where nothing is asked for, the mark is the new flow's.
-    let kept = if asked.1 == 0 || !form.nicira { asked.0 } else { u64::MAX };
     if !form.nicira {
         dialect::encode_match(out, Version::V1_0, &flow_mod.matching);
     }
-    out.u64(if form.nicira { flow_mod.new_cookie.unwrap_or(kept) } else { flow_mod.cookie });
+    out.u64(written_cookie(flow_mod));
     out.u16(u16::from(flow_mod.table_id) << 8 | flow_mod.command as u16);
     out.u16(flow_mod.idle_timeout);
     out.u16(flow_mod.hard_timeout);

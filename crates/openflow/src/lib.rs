@@ -8,6 +8,7 @@ pub mod action;
 mod action_codec;
 pub mod bundle;
 mod bytes;
+pub mod consistency;
 mod dialect;
 pub mod error;
 pub mod extension;
@@ -40,5 +41,6 @@ mod v1_1;
 mod version;
 
 pub use action::{Action, Instruction};
+pub use dialect::can_match;
 pub use error::OfError;
 pub use message::{Body, Command, Fault, FlowMod, Form, Framer, Message, PortDesc, Version, decode};

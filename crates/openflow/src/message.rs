@@ -546,7 +546,7 @@ fn encode_body(out: &mut Vec<u8>, row: &Row, body: &Body, form: Form) {
             out.u16(*length);
         }
         Body::PacketIn(packet) => packet::encode_packet_in(out, form, packet),
-        Body::PacketIn2(packet) | Body::Resume(packet) => packet::encode_packet_in2(out, packet),
+        Body::PacketIn2(packet) | Body::Resume(packet) => packet::encode_packet_in2(out, version, packet),
         Body::FlowRemoved(flow) => flow_mod::encode_flow_removed(out, form, flow),
         Body::PortStatus(reason, port) => {
             out.u8(*reason);

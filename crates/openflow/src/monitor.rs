@@ -198,7 +198,7 @@ pub(crate) fn encode_request(out: &mut Vec<u8>, version: Version, request: &Moni
         out.u16(request.flags);
         out.u8(request.table_id);
         out.u8(request.command as u8);
-        return oxm::encode_match(out, &request.matching);
+        return oxm::encode_match(out, version, &request.matching);
     }
     out.u16(to_nicira(request.flags));
     if version == Version::V1_3 {
@@ -220,7 +220,7 @@ pub(crate) fn encode_request(out: &mut Vec<u8>, version: Version, request: &Moni
 /// Writes a match of OpenFlow's own form, and the length without padding at `at`.
 fn encode_standard(out: &mut Vec<u8>, at: usize, matching: &Match) {
     let start = out.len();
-    oxm::encode_match(out, matching);
+    oxm::encode_match(out, Version::V1_3, matching);
     let length = [out[start + 2], out[start + 3]];
     out[at..at + 2].copy_from_slice(&length);
 }
@@ -315,7 +315,7 @@ fn encode_flow(out: &mut Vec<u8>, version: Version, flow: &FlowUpdate) {
         out.u16(flow.priority);
         out.zeros(4);
         out.u64(flow.cookie);
-        oxm::encode_match(out, &flow.matching);
+        oxm::encode_match(out, version, &flow.matching);
         return dialect::encode_instructions(out, version, &flow.instructions, &flow.matching);
     }
     out.u16(flow.reason);

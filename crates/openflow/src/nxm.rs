@@ -17,12 +17,20 @@ const MAX_MATCH: usize = 8192;
 /// # Errors
 /// As [`oxm::decode_fields`]; a length beyond the message.
 pub(crate) fn decode(reader: &mut Reader<'_>, length: usize) -> Result<(Match, u64, u64), OfError> {
+    let read = decode_unpadded(reader, length)?;
+    reader.skip((8 - length % 8) % 8).map_err(|_| OfError::MatchBadLength)?;
+    Ok(read)
+}
+
+/// The same without padding.
+///
+/// # Errors
+/// As [`decode`].
+pub(crate) fn decode_unpadded(reader: &mut Reader<'_>, length: usize) -> Result<(Match, u64, u64), OfError> {
     if length > MAX_MATCH {
         return Err(OfError::MatchBadLength);
     }
-    let short = |_| OfError::MatchBadLength;
-    let mut fields = reader.part(length, OfError::MatchBadLength).map_err(short)?;
-    reader.skip((8 - length % 8) % 8).map_err(short)?;
+    let mut fields = reader.part(length, OfError::MatchBadLength).map_err(|_| OfError::MatchBadLength)?;
     let (mut cookie, mut mask) = (0, 0);
     let matching = oxm::decode_fields_and(&mut fields, |header, fields| {
         match header {
@@ -36,9 +44,16 @@ pub(crate) fn decode(reader: &mut Reader<'_>, length: usize) -> Result<(Match, u
 }
 
 /// Writes a match with its padding; its length goes to `at`.
-pub(crate) fn encode(out: &mut Vec<u8>, at: usize, matching: &Match, (cookie, mask): (u64, u64)) {
+pub(crate) fn encode(out: &mut Vec<u8>, at: usize, matching: &Match, cookie: (u64, u64)) {
     let start = out.len();
-    oxm::encode_nxm(out, matching);
+    encode_fields(out, matching, cookie);
+    out.length_at(at, start);
+    out.pad8(start);
+}
+
+/// Writes the fields of a match, and a cookie with its mask.
+pub(crate) fn encode_fields(out: &mut Vec<u8>, matching: &Match, (cookie, mask): (u64, u64)) {
+    oxm::encode_fields(out, matching, oxm::Numbers::Nicira);
     if mask == u64::MAX {
         out.u32(COOKIE);
         out.u64(cookie);
@@ -47,6 +62,4 @@ pub(crate) fn encode(out: &mut Vec<u8>, at: usize, matching: &Match, (cookie, ma
         out.u64(cookie & mask);
         out.u64(mask);
     }
-    out.length_at(at, start);
-    out.pad8(start);
 }

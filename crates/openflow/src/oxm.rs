@@ -1,10 +1,13 @@
 //! Matches and fields on the wire (OpenFlow 1.3.5 section 7.2.3), driven by the table of fields.
 
+use std::sync::LazyLock;
+
 use heddle_flow::field::{FIELDS, OxmId};
 use heddle_flow::{Field, FieldSpec, FlowMask, Match};
 
 use crate::bytes::{Put, Reader};
 use crate::error::{NICIRA, ONF, OfError};
+use crate::version::Version;
 
 const EXPERIMENTER: u16 = 0xffff;
 /// Class of OpenFlow's own fields.
@@ -83,6 +86,7 @@ pub fn decode_entry(reader: &mut Reader<'_>) -> Result<Entry, OfError> {
         return Err(OfError::MatchBadMask);
     }
     match field {
+        Field::IpFrag if wanted & !3 != 0 => Err(OfError::MatchBadValue),
         // Nicira's `ip_tos` is DSCP where it lies in the byte: ECN has a field of its own.
         Field::NwTos if wanted & 3 != 0 => Err(OfError::MatchBadValue),
         Field::NwTos => Ok((Field::IpDscp, wanted >> 2, 0x3f)),
@@ -234,63 +238,169 @@ pub fn decode_pipeline_match(
     decode_match(reader)
 }
 
-/// The fields that a match asks, each once, prerequisites first.
-pub fn entries(matching: &Match) -> Vec<Entry> {
-    // OpenFlow's fields cannot say everything about a tag: a priority where none is asked for, or part of one.
-    let pcp = matching.get(Field::VlanTci).1 >> 13;
-    entries_and(matching, pcp != 0 && (pcp != 7 || !matching.satisfies(Field::VlanPcp)))
+/// Whose numbers the fields of a match have.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Numbers {
+    /// Nicira's, where they have some.
+    Nicira,
+    /// Those of a version of OpenFlow, where it has some.
+    Of(Version),
 }
 
-/// The same; `tag` says that a tag is to be named whole.
-fn entries_and(matching: &Match, tag: bool) -> Vec<Entry> {
-    let mut entries = Vec::new();
-    let mut left = *matching.mask();
-    let tci = matching.get(Field::VlanTci);
-    if tag && tci.1 != 0 {
-        entries.push((Field::VlanTci, tci.0, tci.1));
-        write_none(&mut left, Field::VlanTci);
+/// A field's number on the wire: of a class, or within an experimenter's.
+enum Number {
+    Class(OxmId),
+    Experimenter(u32, OxmId),
+}
+
+/// The number that a field has there.
+fn number(field: Field, numbers: Numbers) -> Option<Number> {
+    let spec = field.spec();
+    let experimenter =
+        |id, field, length| Some(Number::Experimenter(id, OxmId::new(EXPERIMENTER, field, length)));
+    if (Field::Reg16..=Field::Reg31).contains(&field) {
+        return experimenter(NICIRA, 17 + (field as u8 - Field::Reg16 as u8), 4);
     }
-    let mut order: Vec<Field> = FIELDS.iter().map(|spec| spec.field).collect();
-    // What others presuppose comes first; what is a view of the same bits comes after the field it is a view of.
-    order.sort_by_key(|field| match field {
-        Field::EthType => 0,
-        Field::VlanVid | Field::VlanPcp | Field::IpDscp | Field::NwEcn => 1,
-        Field::NwProto => 2,
-        Field::Icmpv6Type => 3,
-        _ => 4,
-    });
-    for field in order {
+    // OpenFlow 1.5 made extensions to OpenFlow 1.3 its own.
+    match (field, numbers, spec.oxm) {
+        (Field::TcpFlags, Numbers::Of(Version::V1_2), _) => spec.nxm.map(Number::Class),
+        (Field::TcpFlags, Numbers::Of(Version::V1_3 | Version::V1_4), Some(id))
+        | (Field::ActsetOutput, Numbers::Of(Version::V1_2 | Version::V1_3 | Version::V1_4), Some(id)) => {
+            experimenter(ONF, id.field, id.length)
+        }
+        (_, Numbers::Nicira, _) => spec.nxm.or(spec.oxm).map(Number::Class),
+        (_, Numbers::Of(_), _) => spec.oxm.or(spec.nxm).map(Number::Class),
+    }
+}
+
+/// The order in which fields are written: what others presuppose comes first, and what is a view of the same bits comes after
+/// the field it is a view of. The packet's go from its port inwards, then come those of the pipeline.
+static ORDER: LazyLock<Vec<Field>> = LazyLock::new(|| {
+    use Field::*;
+    let first = [
+        DpHash,
+        RecircId,
+        ConjId,
+        InPort,
+        ActsetOutput,
+        EthDst,
+        EthSrc,
+        EthType,
+        VlanVid,
+        VlanPcp,
+        VlanTci,
+        MplsLabel,
+        MplsTc,
+        MplsBos,
+        MplsTtl,
+        PbbIsid,
+        PbbUca,
+        Ipv4Src,
+        Ipv4Dst,
+        Ipv6Src,
+        Ipv6Dst,
+        IpFrag,
+        Ipv6Label,
+        Ipv6Exthdr,
+        IpDscp,
+        NwEcn,
+        NwTos,
+        NwTtl,
+        NwProto,
+        TcpSrc,
+        TcpDst,
+        TcpFlags,
+        UdpSrc,
+        UdpDst,
+        SctpSrc,
+        SctpDst,
+        IcmpType,
+        IcmpCode,
+        Icmpv6Type,
+        Icmpv6Code,
+        NdTarget,
+        NdSll,
+        NdTll,
+        ArpOp,
+        ArpSpa,
+        ArpTpa,
+        ArpSha,
+        ArpTha,
+        TunnelId,
+    ];
+    let last = [PktMark, Metadata];
+    let rest = FIELDS.iter().map(|spec| spec.field);
+    let rest = rest.filter(|field| !first.contains(field) && !last.contains(field) && *field < Xxreg0);
+    // Pairs of registers, which some versions have, stand for both.
+    let (pairs, singles): (Vec<Field>, Vec<Field>) = rest.partition(|field| *field >= Xreg0);
+    first.into_iter().chain(pairs).chain(singles).chain(last).collect()
+});
+
+/// The fields that a match asks, each once, prerequisites first.
+pub fn entries(matching: &Match, numbers: Numbers) -> Vec<Entry> {
+    let (tci, asked) = matching.get(Field::VlanTci);
+    let mut entries = Vec::with_capacity(8);
+    let mut left = *matching.mask();
+    // OpenFlow's fields cannot say everything about a tag: a priority where none is asked for, or part of one.
+    let pcp = asked >> 13;
+    let whole = numbers == Numbers::Nicira || pcp != 0 && (pcp != 7 || !matching.satisfies(Field::VlanPcp));
+    for &field in ORDER.iter() {
         let spec = field.spec();
-        let (wanted, mask) = (matching.key().get(field), left.get(field));
-        if mask == 0 || oxm_id(field).is_none() || !matching.satisfies(field) {
+        if left.words[usize::from(spec.word)] == 0 && spec.bits <= 64 {
             continue;
         }
-        if mask != spec.full_mask() && !spec.maskable {
+        let mask = left.get(field);
+        if mask == 0 || !matching.satisfies(field) || mask != spec.full_mask() && !spec.maskable {
             continue;
         }
-        entries.push((field, wanted, mask));
+        let is_pair = (Field::Xreg0..=Field::Xreg15).contains(&field);
+        if is_pair && !matches!(numbers, Numbers::Of(Version::V1_5)) {
+            continue;
+        }
+        if whole && matches!(field, Field::VlanVid | Field::VlanPcp) {
+            continue;
+        }
+        if number(field, numbers).is_none() {
+            continue;
+        }
+        let value = if field == Field::VlanTci { tci } else { matching.key().get(field) };
+        entries.push((field, value & mask, mask));
         write_none(&mut left, field);
     }
     entries
 }
 
-/// Writes the fields of a match by Nicira's numbers, where they have some, as its messages for OpenFlow 1.0 do.
-pub fn encode_nxm(out: &mut Vec<u8>, matching: &Match) {
-    for (field, value, mask) in entries_and(matching, true) {
-        let (field, value) = match field {
-            Field::IpDscp => (Field::NwTos, value << 2),
-            _ => (field, value),
-        };
-        let spec = field.spec();
-        let value = match field {
+/// Writes the fields of a match.
+pub fn encode_fields(out: &mut Vec<u8>, matching: &Match, numbers: Numbers) {
+    for (field, value, mask) in entries(matching, numbers) {
+        let full = mask == field.spec().full_mask();
+        let (field, value, full) = match field {
+            // Nicira's `ip_tos` is DSCP where it lies in the byte.
+            Field::IpDscp if numbers == Numbers::Nicira => (Field::NwTos, value << 2, true),
             // Sixteen bits number ports there; other numbers have no port.
-            Field::InPort => crate::port::to_16(value as u32).unwrap_or(u16::MAX).into(),
-            _ => value,
+            Field::InPort if numbers == Numbers::Nicira => {
+                (field, crate::port::to_16(value as u32).unwrap_or(u16::MAX).into(), full)
+            }
+            Field::IpFrag => (field, value, mask == 3),
+            _ => (field, value, full),
         };
-        let Some(id) = spec.nxm.or(spec.oxm) else { continue };
-        let has_mask =
-            field != Field::NwTos && mask != spec.full_mask() && (field, mask) != (Field::IpFrag, 3);
-        put_entry(out, id, value, has_mask.then_some(mask));
+        let mask = (!full).then_some(mask);
+        match number(field, numbers) {
+            Some(Number::Class(id)) => put_entry(out, id, value, mask),
+            Some(Number::Experimenter(id, number)) => put_experimenter(out, id, number, value, mask),
+            None => {}
+        }
+    }
+}
+
+fn put_experimenter(out: &mut Vec<u8>, experimenter: u32, id: OxmId, value: u128, mask: Option<u128>) {
+    out.u16(id.class);
+    out.u8(id.field << 1 | u8::from(mask.is_some()));
+    out.u8(4 + id.length * if mask.is_some() { 2 } else { 1 });
+    out.u32(experimenter);
+    put_value(out, value, id.length);
+    if let Some(mask) = mask {
+        put_value(out, mask, id.length);
     }
 }
 
@@ -305,12 +415,12 @@ fn write_none(mask: &mut FlowMask, field: Field) {
     }
 }
 
-/// Writes a whole `ofp_match` with its padding.
-pub fn encode_match(out: &mut Vec<u8>, matching: &Match) {
+/// Writes a whole `ofp_match` with its padding, by the numbers of a version.
+pub fn encode_match(out: &mut Vec<u8>, version: Version, matching: &Match) {
     let start = out.len();
     out.u16(1);
     out.u16(0);
-    entries(matching).into_iter().for_each(|entry| encode_entry(out, entry));
+    encode_fields(out, matching, Numbers::Of(version));
     out.length_at(start + 2, start);
     out.pad8(start);
 }

@@ -183,7 +183,7 @@ pub(crate) fn encode_packet_in(out: &mut Vec<u8>, form: Form, packet: &PacketIn)
             if version >= Version::V1_3 {
                 out.u64(packet.cookie);
             }
-            oxm::encode_match(out, &packet.matching);
+            oxm::encode_match(out, version, &packet.matching);
             out.zeros(2);
         }
     }
@@ -231,7 +231,7 @@ pub(crate) fn decode_packet_in2(reader: &mut Reader<'_>, resume: bool) -> Result
     Ok(packet)
 }
 
-pub(crate) fn encode_packet_in2(out: &mut Vec<u8>, packet: &PacketIn) {
+pub(crate) fn encode_packet_in2(out: &mut Vec<u8>, version: Version, packet: &PacketIn) {
     let room = |out: &Vec<u8>| usize::from(u16::MAX).saturating_sub(out.len() + 8);
     // What is short goes first, so that a frame as long as a message may be is cut and nothing else.
     if packet.buffer_id != NO_BUFFER {
@@ -249,7 +249,11 @@ pub(crate) fn encode_packet_in2(out: &mut Vec<u8>, packet: &PacketIn) {
     property::put(out, prop::REASON, |out| out.u8(packet.reason));
     if !packet.matching.is_any() {
         property::put(out, prop::METADATA, |out| {
-            oxm::entries(&packet.matching).into_iter().for_each(|entry| oxm::encode_entry(out, entry));
+            let numbers = match version {
+                Version::V1_0 => oxm::Numbers::Nicira,
+                version => oxm::Numbers::Of(version),
+            };
+            oxm::encode_fields(out, &packet.matching, numbers);
         });
     }
     if !packet.userdata.is_empty() {
@@ -315,7 +319,7 @@ pub(crate) fn encode_packet_out(out: &mut Vec<u8>, version: Version, packet: &Pa
             matching.set(Field::InPort, packet.in_port.into());
             let at = out.len();
             out.zeros(4);
-            oxm::encode_match(out, &matching);
+            oxm::encode_match(out, version, &matching);
             at
         }
         _ => {

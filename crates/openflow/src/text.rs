@@ -8,6 +8,7 @@ mod flows;
 mod groups;
 mod matching;
 mod meters;
+mod nx_match;
 mod values;
 
 pub use crate::names::field as field_by_name;
@@ -16,6 +17,7 @@ pub use flows::{parse_flow, parse_instructions, print_flow, print_instructions, 
 pub use groups::{parse_group, print_group, print_group_desc, print_group_stats};
 pub use matching::{parse_match, print_match};
 pub use meters::{parse_meter, parse_meter_id};
+pub use nx_match::{decode_nx_match, encode_nx_match, parse_nx_match, print_nx_match, stray_bits};
 pub use values::{parse_mac, parse_number, parse_port, parse_value, print_value};
 
 /// Why text is not a flow.

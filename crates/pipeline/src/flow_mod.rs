@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use heddle_openflow::consistency::Known;
 use heddle_openflow::message::{FlowRemoved, NO_BUFFER};
 use heddle_openflow::{Action, Command, FlowMod, Instruction, OfError, port};
 
 use crate::bridge::{Bridge, Origin};
-use crate::consistency::Known;
 use crate::eviction::make_room;
 use crate::learning::delete_learned;
 use crate::table::{ChangeLog, Flow, FlowStats, Snapshot};
@@ -214,7 +214,7 @@ fn apply_checked(
             snapshot.has_meters_of(&flow_mod.instructions)?;
             let changed = modify(snapshot, changes, flow_mod, now_ms);
             // What finds no flow adds one in OpenFlow 1.0 and 1.1, unless it asks for a cookie.
-            if changed.is_empty() && flow_mod.classic && flow_mod.cookie_mask == 0 {
+            if changed.is_empty() && flow_mod.adds_missing && flow_mod.cookie_mask == 0 {
                 let table_id = if flow_mod.table_id == FlowMod::ALL_TABLES { 0 } else { flow_mod.table_id };
                 return add(snapshot, changes, &FlowMod { table_id, ..flow_mod.clone() }, now_ms);
             }
@@ -277,7 +277,7 @@ fn add(
         changed = make_room(snapshot, changes, table, now_ms)?;
     }
     // A flow that replaces another keeps its counters only where the message does not ask to reset them.
-    let resets = flow_mod.classic || flow_mod.flags & FlowMod::RESET_COUNTS != 0;
+    let resets = flow_mod.flags & FlowMod::RESET_COUNTS != 0;
     let kept = old.as_ref().filter(|_| !resets).map(|old| Arc::clone(&old.stats));
     let new = Arc::new(Flow {
         table,

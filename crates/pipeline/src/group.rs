@@ -12,12 +12,12 @@ use std::time::Duration;
 use heddle_flow::field::Prerequisite;
 use heddle_flow::{Field, FlowKey, FlowMask};
 use heddle_openflow::action::HashFields;
+use heddle_openflow::consistency::Known;
 use heddle_openflow::group::{Bucket, GroupCommand, GroupDesc, GroupKind, GroupMod, GroupStats, Selection};
 use heddle_openflow::{Action, Instruction, OfError, port};
 use heddle_wire::{ethertype, ipproto};
 
 use crate::bridge::{Bridge, Origin};
-use crate::consistency::Known;
 use crate::flow_mod::{FlowChange, Gone, uses};
 use crate::hash::{self, mix};
 use crate::table::{ChangeLog, Flow, FlowStats, Snapshot};

@@ -9,7 +9,6 @@ pub mod bridge;
 pub mod bundle;
 pub mod changes;
 mod conjunction;
-pub mod consistency;
 pub mod decision;
 pub mod eviction;
 pub mod fdb;

@@ -440,7 +440,13 @@ impl Connection {
     /// The table that a flow-mod of OpenFlow 1.0 means: the one that it says where the peer has asked for that, else the first,
     /// and all for what is there already.
     fn choose_table(&self, flow_mod: &mut FlowMod, version: Version) -> Result<(), OfError> {
-        if version != Version::V1_0 || self.table_ids {
+        if version != Version::V1_0 {
+            return Ok(());
+        }
+        if self.table_ids {
+            if (flow_mod.table_id, flow_mod.command) == (FlowMod::ALL_TABLES, Command::Add) {
+                flow_mod.table_id = 0;
+            }
             return Ok(());
         }
         flow_mod.table_id = match flow_mod.table_id {

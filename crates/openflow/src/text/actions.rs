@@ -50,7 +50,11 @@ pub(super) fn push_action(
         },
         "mod_vlan_pcp" => (Field::VlanPcp, parse_value(Field::VlanPcp, argument)?),
         "mod_tp_src" | "mod_tp_dst" => {
-            let field = transport_field(matching, name == "mod_tp_src")?;
+            // OpenFlow 1.0 sets the ports of whatever has some; the first protocol that does stands for it.
+            let field = transport_field(matching, name == "mod_tp_src").unwrap_or(match name {
+                "mod_tp_src" => Field::TcpSrc,
+                _ => Field::TcpDst,
+            });
             (field, parse_value(field, argument)?)
         }
         "mod_nw_tos" => (Field::IpDscp, parse_tos(argument)?),

@@ -85,7 +85,10 @@ pub fn parse_value(field: Field, text: &str) -> Result<u128, TextError> {
             Ok(address) => u128::from(address),
             Err(_) => return error(format!("\"{text}\" is not an IPv6 address")),
         },
-        TextForm::Port => u128::from(parse_port(text)?),
+        TextForm::Port => match parse_port(text) {
+            Ok(port) => port.into(),
+            Err(_) => return error(format!("{text}: invalid or unknown port for {}", spec.name)),
+        },
         _ => parse_number(text)?,
     };
     if value & !spec.full_mask() != 0 {

@@ -130,16 +130,17 @@ pub(super) fn parse(text: &str) -> Result<Learn, TextError> {
 }
 
 fn parse_spec(word: &str) -> Result<LearnSpec, TextError> {
-    if let Some(rest) = word.strip_prefix("load:") {
+    let bracketed = word.strip_prefix("load(").and_then(|rest| rest.strip_suffix(')'));
+    if let Some(rest) = word.strip_prefix("load:").or(bracketed) {
         let Some((from, to)) = rest.split_once("->") else {
             return error(format!("{word}: missing `->' in `learn' load"));
         };
         let dst = parse_bits(to)?;
         writable(dst)?;
-        let source = if from.contains('[') {
-            LearnSource::Field(same_width(word, parse_bits(from)?, dst)?)
-        } else {
-            LearnSource::Value(fitting(word, parse_number(from)?, dst)?)
+        let source = match names::whole(from) {
+            _ if from.contains('[') => LearnSource::Field(same_width(word, parse_bits(from)?, dst)?),
+            Some(src) => LearnSource::Field(same_width(word, src, dst)?),
+            None => LearnSource::Value(fitting(rest, number(rest, from, dst)?, dst)?),
         };
         return Ok(LearnSpec { count: dst.count, source, target: LearnTarget::Load(dst) });
     }
@@ -177,6 +178,15 @@ fn parse_spec(word: &str) -> Result<LearnSpec, TextError> {
         }
     };
     Ok(LearnSpec { count: dst.count, source, target })
+}
+
+/// Reads a number that is loaded; one that is wider than any field does not fit.
+fn number(word: &str, text: &str, dst: Bits) -> Result<u128, TextError> {
+    let digits = text.strip_prefix("0x").unwrap_or_default();
+    if digits.len() > 32 && digits.bytes().all(|digit| digit.is_ascii_hexdigit()) {
+        return error(format!("{word}: value does not fit into {} bits", dst.count));
+    }
+    parse_number(text)
 }
 
 fn same_width(word: &str, src: Bits, dst: Bits) -> Result<Bits, TextError> {

@@ -4,11 +4,12 @@
 //! takes away is remembered: after `push_vlan` there is a tag to be set, after `push_mpls` nothing is known of what lies
 //! beneath. An action that needs a header which is not known to be there is refused with `OFPBAC_MATCH_INCONSISTENT`.
 
+use crate::action::{Action, Instruction, Learn, LearnSource, LearnTarget};
+use crate::error::OfError;
+use crate::port;
 use heddle_flow::field::Prerequisite;
 use heddle_flow::layout::VLAN_PRESENT;
 use heddle_flow::{Field, FlowKey, FlowMask, Match};
-use heddle_openflow::action::{Learn, LearnSource, LearnTarget};
-use heddle_openflow::{Action, Instruction, OfError, port};
 
 /// Tags that a flow key holds.
 const MAX_TAGS: u8 = 2;
@@ -174,27 +175,35 @@ impl Known {
         Self { matching: self.matching, tags: self.tags, tolerant: self.tolerant }
     }
 
-    /// What a learned flow takes from the packet must be in it, and what it matches and sets must be there by what it matches
-    /// before.
     fn learn(&self, learn: &Learn) -> Result<(), OfError> {
-        let mut learned = Self::of_flow(&Match::default());
-        learned.tolerant = self.tolerant;
+        match self.lacking(learn) {
+            Some(_) => Err(OfError::ActionMatchInconsistent),
+            None => Ok(()),
+        }
+    }
+
+    /// The field that keeps a flow from being learned, and whether it is the packet's (`source`) or the flow's (`destination`):
+    /// what the flow takes from the packet must be in it, and what it matches and sets must be there by what it matches before.
+    #[must_use]
+    pub fn lacking(&self, learn: &Learn) -> Option<(&'static str, Field)> {
+        let strict = |known: &Self| Self { tolerant: false, ..known.copy() };
+        let (packet, mut learned) = (strict(self), Self::of_flow(&Match::default()));
         for spec in &learn.specs {
-            if let LearnSource::Field(bits) = spec.source {
-                self.need(bits.field)?;
+            if let LearnSource::Field(bits) = spec.source
+                && packet.need(bits.field).is_err()
+            {
+                return Some(("source", bits.field));
             }
-            match (spec.target, spec.source) {
-                (LearnTarget::Match(bits), source) => {
-                    learned.need(bits.field)?;
-                    if let LearnSource::Value(value) = source {
-                        learned.matching.set_masked(bits.field, value << bits.offset, bits.mask());
-                    }
-                }
-                (LearnTarget::Load(bits), _) => learned.need(bits.field)?,
-                (LearnTarget::Output, _) => {}
+            let (LearnTarget::Match(bits) | LearnTarget::Load(bits)) = spec.target else { continue };
+            if learned.need(bits.field).is_err() {
+                return Some(("destination", bits.field));
+            }
+            if let (LearnTarget::Match(_), LearnSource::Value(value)) = (spec.target, spec.source) {
+                learned.matching.set_masked(bits.field, value << bits.offset, bits.mask());
             }
         }
-        learn.result.map_or(Ok(()), |bits| self.need(bits.field))
+        let result = learn.result.filter(|bits| packet.need(bits.field).is_err());
+        result.map(|bits| ("destination", bits.field))
     }
 
     fn need(&self, field: Field) -> Result<(), OfError> {
