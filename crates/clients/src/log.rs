@@ -91,6 +91,14 @@ pub fn program() -> &'static str {
     with(|log| log.program)
 }
 
+/// Whether a line of this module and level goes anywhere but to the system's log, so that making it is worth while.
+pub fn is_enabled(module: &str, level: Level) -> bool {
+    with(|log| {
+        let levels = log.modules.get(module).unwrap_or(&log.usual);
+        level <= levels[CONSOLE] || level <= levels[FILE] && log.file.is_some()
+    })
+}
+
 /// Writes a line where the module's levels let it pass.
 pub fn write(module: &str, level: Level, message: &str) {
     with(|log| {

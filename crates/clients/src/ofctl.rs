@@ -9,9 +9,11 @@ mod connection;
 mod extras;
 mod flow_text;
 mod flows;
+mod formats;
 mod groups;
 mod monitor;
 mod names;
+mod nx_match;
 mod print;
 mod tools;
 
@@ -20,6 +22,7 @@ use std::io::Write;
 use heddle_openflow::{Body, Version, port};
 
 use self::connection::Connection;
+use self::formats::Formats;
 use self::names::Ports;
 use crate::background::Background;
 use crate::fatal::{Fatal, fail};
@@ -53,28 +56,12 @@ const OWN: &[Opt] = &[
 ];
 const TABLES: &[&[Opt]] = &[OWN, options::LOG, options::DAEMON, options::TLS];
 
-/// Formats of flows, and the versions that have them.
-const FORMATS: [(&str, Option<Version>); 12] = [
-    ("any", None),
-    ("openflow10", Some(Version::V1_0)),
-    ("openflow10+table_id", Some(Version::V1_0)),
-    ("openflow10-table_id", Some(Version::V1_0)),
-    ("nxm", Some(Version::V1_0)),
-    ("nxm+table_id", Some(Version::V1_0)),
-    ("nxm-table_id", Some(Version::V1_0)),
-    ("oxm-openflow13", Some(Version::V1_3)),
-    ("openflow13", Some(Version::V1_3)),
-    ("oxm", Some(Version::V1_3)),
-    ("oxm-openflow12", Some(Version::V1_2)),
-    ("oxm-openflow14", Some(Version::V1_4)),
-];
-
 /// What the options said.
 struct Settings {
     /// A bit for each version that may be spoken.
     versions: u32,
-    /// Whether flows may go in Nicira's form over OpenFlow 1.0.
-    nicira: bool,
+    /// Formats of flows that may be used, all of them of those versions.
+    formats: Formats,
     strict: bool,
     /// Write flows anew that are there already.
     readd: bool,
@@ -177,6 +164,9 @@ commands! {
     "ofp-parse", 1, 1, "FILE", tools::parse_file;
     "print-error", 1, 1, "ERROR", tools::print_error;
     "encode-error-reply", 2, 2, "ERROR MESSAGE", tools::encode_error_reply;
+    "parse-nxm", 0, 0, "", nx_match::parse_nxm;
+    "parse-nx-match", 0, 0, "", nx_match::parse_nxm;
+    "parse-oxm", 1, 1, "VERSION", nx_match::parse_oxm;
     "parse-actions", 1, 1, "ACTIONS", tools::parse_actions_text;
     "parse-group", 1, 1, "GROUP", tools::parse_group_text;
 }
@@ -226,7 +216,7 @@ pub fn run(words: &[String], out: &mut dyn Write) -> Result<u8, Fatal> {
 fn take_options(given: &[Given], out: &mut dyn Write) -> Result<Option<Settings>, Fatal> {
     let mut settings = Settings {
         versions: Version::V1_0.bit(),
-        nicira: true,
+        formats: Formats::ANY,
         strict: false,
         readd: false,
         timestamp: false,
@@ -246,7 +236,7 @@ fn take_options(given: &[Given], out: &mut dyn Write) -> Result<Option<Settings>
         match given.name.as_str() {
             "timeout" => seconds = Some(timeout::parse("-t or --timeout", given.text())?),
             "protocols" => settings.versions = parse_versions(given.text())?,
-            "flow-format" => parse_format(given.text(), &mut settings)?,
+            "flow-format" => settings.formats = Formats::parse(given.text())?,
             "packet-in-format" => {
                 settings.packet_in = Some(packet_in_format(given.text())?);
             }
@@ -283,6 +273,7 @@ fn take_options(given: &[Given], out: &mut dyn Write) -> Result<Option<Settings>
             }
         }
     }
+    fit_formats(&mut settings)?;
     timeout::arm(seconds);
     Ok(Some(settings))
 }
@@ -311,20 +302,19 @@ fn parse_versions(list: &str) -> Result<u32, Fatal> {
     Ok(versions)
 }
 
-fn parse_format(list: &str, settings: &mut Settings) -> Result<(), Fatal> {
-    let mut versions = 0;
-    settings.nicira = false;
-    for word in list.split(',') {
-        let word = word.to_ascii_lowercase();
-        let Some((name, version)) = FORMATS.iter().find(|(name, _)| *name == word) else {
-            return fail(format!("{word}: unknown flow protocol"));
-        };
-        settings.nicira |= !name.starts_with("openflow10");
-        versions |= version.map_or(0, Version::bit);
+/// Keeps the versions and the formats that go together.
+fn fit_formats(settings: &mut Settings) -> Result<(), Fatal> {
+    let fitting = settings.formats & Formats::of_versions(settings.versions);
+    if fitting.is_empty() {
+        let versions = Version::ALL.iter().filter(|version| settings.versions & version.bit() != 0);
+        return fail(format!(
+            "None of the enabled OpenFlow versions ({}) supports any of the enabled flow formats ({}).  (Use -O to enable additional OpenFlow versions or -F to enable additional flow formats.)",
+            versions.map(|version| version.name()).collect::<Vec<_>>().join(", "),
+            settings.formats
+        ));
     }
-    if versions != 0 {
-        settings.versions = versions;
-    }
+    settings.formats = fitting;
+    settings.versions = fitting.versions();
     Ok(())
 }
 
@@ -339,6 +329,7 @@ impl Context<'_> {
         if self.settings.bundle {
             let able = self.settings.versions & bundle::VERSIONS;
             self.settings.versions = if able == 0 { Version::V1_4.bit() } else { able };
+            self.settings.formats = Formats::of_versions(self.settings.versions);
         }
         self.open()
     }

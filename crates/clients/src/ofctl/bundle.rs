@@ -5,7 +5,7 @@ use heddle_openflow::group::GroupCommand;
 use heddle_openflow::text::parse_group;
 use heddle_openflow::{Body, Form, Message, OfError, Version};
 
-use super::connection::{Connection, kind, xid};
+use super::connection::{Batch, Connection, xid};
 use super::flow_text::parse_line;
 use super::flows::{at_line, lines, read_file};
 use super::{Context, print};
@@ -17,49 +17,57 @@ pub const VERSIONS: u32 = Version::V1_3.bit() | Version::V1_4.bit() | Version::V
 const FLAGS: u16 = flags::ATOMIC | flags::ORDERED;
 /// Number of the one bundle of a connection.
 const ID: u32 = 0;
-/// Type of an error message.
-const ERROR: u8 = 1;
 
-/// Sends a control message and waits for its answer; errors that came before are kept. Whether it was refused.
-fn control(connection: &mut Connection, kind_: u16, errors: &mut Vec<Vec<u8>>) -> Result<bool, Fatal> {
-    let body = Body::BundleControl(BundleControl { id: ID, kind: kind_, flags: FLAGS });
-    let id = connection.send(body, false)?;
-    loop {
-        let message = connection.receive()?;
-        if connection.answer_echo(&message)? {
-            continue;
-        }
-        let refused = kind(&message) == ERROR;
-        let answers = xid(&message) == id;
-        if refused {
-            errors.push(message);
-        }
-        if answers {
-            return Ok(refused);
-        }
-    }
+/// Messages that were sent, by id.
+type Sent = Vec<(u32, Vec<u8>)>;
+
+/// Sends a control message behind what waits, and waits for its answer: the errors that came until then. Whether it was refused.
+fn control(
+    connection: &mut Connection,
+    mut batch: Batch,
+    kind: u16,
+    sent: &mut Sent,
+) -> Result<(Vec<Vec<u8>>, bool), Fatal> {
+    let id = connection.next_xid();
+    let body = Body::BundleControl(BundleControl { id: ID, kind, flags: FLAGS });
+    let message = Message { form: Form::of(connection.version), xid: id, body }.encode();
+    connection.put_bytes(&mut batch, &message)?;
+    sent.push((id, message));
+    let errors = connection.finish(batch, id)?;
+    let refused = errors.iter().any(|error| xid(error) == id);
+    Ok((errors, refused))
 }
 
 /// Sends changes as one bundle. What is refused is printed, each error with the message that it is about.
 ///
 /// # Errors
 /// Something was refused: then nothing is changed. The stream has ended.
-pub fn send(context: &Context<'_>, connection: &mut Connection, bodies: Vec<Body>) -> Result<(), Fatal> {
-    let (mut errors, mut sent) = (Vec::new(), Vec::new());
-    let mut failed = control(connection, BundleControl::OPEN, &mut errors)?;
+pub fn send(
+    context: &Context<'_>,
+    connection: &mut Connection,
+    bodies: impl Iterator<Item = Body>,
+) -> Result<(), Fatal> {
+    let mut sent = Sent::new();
+    let batch = connection.batch();
+    let (mut errors, mut failed) = control(connection, batch, BundleControl::OPEN, &mut sent)?;
     if !failed {
         let form = Form::of(connection.version);
+        let mut batch = connection.batch();
         for body in bodies {
             // The message within has the id of the one around it.
             let id = connection.next_xid();
             let message = Message { form, xid: id, body }.encode();
             let add = Body::BundleAdd(BundleAdd { id: ID, flags: FLAGS, message: message.clone() });
-            connection.send_bytes(&Message { form, xid: id, body: add }.encode())?;
+            connection.put_bytes(&mut batch, &Message { form, xid: id, body: add }.encode())?;
             sent.push((id, message));
         }
-        failed = control(connection, BundleControl::CLOSE, &mut errors)?;
-        let next = if failed || !errors.is_empty() { BundleControl::DISCARD } else { BundleControl::COMMIT };
-        failed |= control(connection, next, &mut errors)? || next == BundleControl::DISCARD;
+        let (more, refused) = control(connection, batch, BundleControl::CLOSE, &mut sent)?;
+        errors.extend(more);
+        let next = if errors.is_empty() { BundleControl::COMMIT } else { BundleControl::DISCARD };
+        let batch = connection.batch();
+        let (more, unfinished) = control(connection, batch, next, &mut sent)?;
+        errors.extend(more);
+        failed = refused || unfinished || next == BundleControl::DISCARD;
     }
     for error in &errors {
         let name = match heddle_openflow::decode(error).map(|message| (message.form.version, message.body)) {
@@ -69,12 +77,11 @@ pub fn send(context: &Context<'_>, connection: &mut Connection, bodies: Vec<Body
             _ => "an unknown error",
         };
         let about = sent.iter().find(|(id, _)| *id == xid(error)).map(|(_, message)| message);
-        let text =
-            about.map_or_else(String::new, |message| print::message(message, context.settings.verbosity + 1));
+        let text = about.map_or_else(
+            || "the bundle\n".to_owned(),
+            |message| print::message(message, context.settings.verbosity + 1),
+        );
         eprint!("Error {name} for: {text}");
-        if text.is_empty() {
-            eprintln!("the bundle");
-        }
     }
     if failed { fail(format!("talking to {} (Protocol error)", connection.name)) } else { Ok(()) }
 }
@@ -109,6 +116,6 @@ pub fn bundle(context: &mut Context<'_>) -> Result<u8, Fatal> {
     let bodies = lines(&text).map(read).collect::<Result<Vec<_>, _>>()?;
     context.settings.bundle = true;
     let mut connection = context.open_for_changes()?;
-    send(context, &mut connection, bodies)?;
+    send(context, &mut connection, bodies.into_iter())?;
     Ok(0)
 }

@@ -349,7 +349,7 @@ pub(super) fn packet_out(context: &mut Context<'_>) -> Result<u8, Fatal> {
         }
         [] => Vec::new(),
     };
-    let error = connection.settle(bodies.into_iter().map(|body| (body, false)).collect())?;
+    let error = connection.settle(bodies.into_iter().map(|body| (body, false)))?;
     context.refuse(error)?;
     Ok(0)
 }

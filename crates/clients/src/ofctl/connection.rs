@@ -129,6 +129,7 @@ impl Connection {
     /// # Errors
     /// The stream has ended.
     pub fn send_bytes(&mut self, bytes: &[u8]) -> Result<(), Fatal> {
+        log_message(&self.name, "sent (Success)", bytes);
         self.stream.write_all(bytes).map_err(|error| self.lost(&error))
     }
 
@@ -137,17 +138,20 @@ impl Connection {
     /// # Errors
     /// The version has no such message, or the stream has ended.
     pub fn send(&mut self, body: Body, nicira: bool) -> Result<u32, Fatal> {
+        let bytes = self.encode(body, nicira)?;
+        self.send_bytes(&bytes)?;
+        Ok(self.xid)
+    }
+
+    /// A message with the next id.
+    fn encode(&mut self, body: Body, nicira: bool) -> Result<Vec<u8>, Fatal> {
         let xid = self.next_xid();
         let form = heddle_openflow::message::Form {
             version: self.version,
             nicira: nicira && self.version == Version::V1_0,
         };
         let bytes = Message { form, xid, body }.encode();
-        if bytes.is_empty() {
-            return fail("OpenFlow 1.0 has no such message; use -O OpenFlow13");
-        }
-        self.send_bytes(&bytes)?;
-        Ok(xid)
+        if bytes.is_empty() { fail("OpenFlow 1.0 has no such message; use -O OpenFlow13") } else { Ok(bytes) }
     }
 
     fn lost(&self, error: &io::Error) -> Fatal {
@@ -159,7 +163,9 @@ impl Connection {
     /// # Errors
     /// The stream has ended, or what came is no message.
     pub fn receive(&mut self) -> Result<Vec<u8>, Fatal> {
-        self.read().map_err(|error| self.lost(&error))
+        let message = self.read().map_err(|error| self.lost(&error))?;
+        log_message(&self.name, "received", &message);
+        Ok(message)
     }
 
     fn read(&mut self) -> io::Result<Vec<u8>> {
@@ -259,27 +265,133 @@ impl Connection {
         self.replies(id)
     }
 
-    /// Sends messages that want no answer, then a barrier: the errors that came before its reply.
+    /// Sends messages that want no answer, then a barrier: the first error that came before its reply. They are sent on without
+    /// waiting for one another.
     ///
     /// # Errors
     /// The stream has ended.
-    pub fn settle(&mut self, bodies: Vec<(Body, bool)>) -> Result<Option<Vec<u8>>, Fatal> {
-        let mut ids = Vec::new();
+    pub fn settle(
+        &mut self,
+        bodies: impl IntoIterator<Item = (Body, bool)>,
+    ) -> Result<Option<Vec<u8>>, Fatal> {
+        let mut batch = self.batch();
         for (body, nicira) in bodies {
-            ids.push(self.send(body, nicira)?);
+            self.put(&mut batch, body, nicira)?;
         }
-        let barrier = self.send(Body::BarrierRequest, false)?;
-        let mut error = None;
+        self.settled(batch)
+    }
+
+    /// Begins to send messages that want no answer.
+    pub fn batch(&self) -> Batch {
+        Batch { bytes: Vec::with_capacity(2 * BATCH), first: self.xid + 1, errors: Vec::new() }
+    }
+
+    /// Sends a message that wants no answer, perhaps together with later ones.
+    ///
+    /// # Errors
+    /// As [`Self::send`].
+    pub fn put(&mut self, batch: &mut Batch, body: Body, nicira: bool) -> Result<(), Fatal> {
+        let message = self.encode(body, nicira)?;
+        self.put_bytes(batch, &message)
+    }
+
+    /// The same with a message that is written already.
+    ///
+    /// # Errors
+    /// The stream has ended.
+    pub fn put_bytes(&mut self, batch: &mut Batch, message: &[u8]) -> Result<(), Fatal> {
+        log_message(&self.name, "sent (Success)", message);
+        batch.bytes.extend_from_slice(message);
+        if batch.bytes.len() >= BATCH { self.flush(batch) } else { Ok(()) }
+    }
+
+    /// Sends what waits, and takes errors that have come: a switch that cannot get rid of them would take nothing more.
+    fn flush(&mut self, batch: &mut Batch) -> Result<(), Fatal> {
+        let bytes = std::mem::take(&mut batch.bytes);
+        self.stream.write_all(&bytes).map_err(|error| self.lost(&error))?;
+        batch.bytes = bytes;
+        batch.bytes.clear();
+        while crate::unixctl::wait(&[self.descriptor()], Some(std::time::Duration::ZERO))?.contains(&true) {
+            let mut may_read = true;
+            while let Some(message) = self.receive_if_there(std::mem::take(&mut may_read))? {
+                if !self.answer_echo(&message)? && kind(&message) == ERROR {
+                    batch.take_error(message, self.xid);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Puts a barrier behind what is sent: its id.
+    fn barrier(&mut self, batch: &mut Batch) -> Result<u32, Fatal> {
+        let message = self.encode(Body::BarrierRequest, false)?;
+        log_message(&self.name, "sent (Success)", &message);
+        batch.bytes.extend_from_slice(&message);
+        Ok(self.xid)
+    }
+
+    /// Sends the last messages, and waits for the answer to the one of this id: the errors that came until then, the answer itself
+    /// among them if it is one.
+    ///
+    /// # Errors
+    /// The stream has ended.
+    pub fn finish(&mut self, mut batch: Batch, last: u32) -> Result<Vec<Vec<u8>>, Fatal> {
+        self.stream.write_all(&batch.bytes).map_err(|error| self.lost(&error))?;
         loop {
             let message = self.receive()?;
             if self.answer_echo(&message)? {
                 continue;
             }
-            if kind(&message) == ERROR && (ids.contains(&xid(&message)) || xid(&message) == barrier) {
-                error.get_or_insert(message);
-            } else if xid(&message) == barrier {
-                return Ok(error);
+            let answers = xid(&message) == last;
+            if kind(&message) == ERROR {
+                batch.take_error(message, last);
+            }
+            if answers {
+                return Ok(batch.errors);
             }
         }
+    }
+
+    /// Sends what waits, with a barrier behind it, and waits until the switch has done all of it: the first error.
+    ///
+    /// # Errors
+    /// The stream has ended.
+    pub fn settled(&mut self, mut batch: Batch) -> Result<Option<Vec<u8>>, Fatal> {
+        let barrier = self.barrier(&mut batch)?;
+        self.finish(batch, barrier).map(|errors| errors.into_iter().next())
+    }
+}
+
+/// Bytes that are sent at once. A switch that refuses all of them answers with no more than twice as many, which fit where a
+/// socket keeps what was not read yet.
+const BATCH: usize = 64 * 1024;
+
+/// Errors that are kept of a batch.
+const MAX_ERRORS: usize = 1000;
+
+/// Messages on their way to a switch.
+pub struct Batch {
+    bytes: Vec<u8>,
+    /// The id of the first.
+    first: u32,
+    errors: Vec<Vec<u8>>,
+}
+
+impl Batch {
+    /// Keeps an error that is about one of the messages up to `last`, unless there were many.
+    fn take_error(&mut self, message: Vec<u8>, last: u32) {
+        if (self.first..=last).contains(&xid(&message))
+            && (self.errors.len() < MAX_ERRORS || xid(&message) == last)
+        {
+            self.errors.push(message);
+        }
+    }
+}
+
+/// Tells the log of a message, where anybody reads it.
+fn log_message(name: &str, what: &str, bytes: &[u8]) {
+    if log::is_enabled("vconn", Level::Debug) {
+        let text = super::print::message(bytes, 1);
+        log::write("vconn", Level::Debug, &format!("{name}: {what}: {}", text.trim_end()));
     }
 }

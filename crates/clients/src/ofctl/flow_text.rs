@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use heddle_flow::layout::VLAN_PRESENT;
 use heddle_flow::{Field, Match};
+use heddle_openflow::consistency::Known;
 use heddle_openflow::multipart::FlowFilter;
 use heddle_openflow::text::{parse_flow, parse_number, parse_port, print_action, print_match};
 use heddle_openflow::{Action, Command, FlowMod, Instruction, Version};
@@ -43,10 +44,9 @@ pub fn parse(text: &str, command: Command, with_actions: bool) -> Result<FlowMod
         None if with_actions => return fail("must specify an action"),
         None => (text, "drop"),
     };
-    let mut filter = FlowMod { command, ..FlowMod::default() };
-    if !with_actions {
-        filter.table_id = FlowMod::ALL_TABLES;
-    }
+    let changes = matches!(command, Command::Modify | Command::ModifyStrict);
+    // What is changed keeps its cookie, and one that is added has none.
+    let mut filter = FlowMod { command, table_id: FlowMod::ALL_TABLES, ..FlowMod::default() };
     let mut words = Vec::new();
     for word in head.split([',', ' ', '\t', '\n']).filter(|word| !word.is_empty()) {
         let (name, value) = word.split_once('=').unwrap_or((word, ""));
@@ -71,6 +71,7 @@ pub fn parse(text: &str, command: Command, with_actions: bool) -> Result<FlowMod
                         "cannot set cookie (to match on a cookie, specify a mask, e.g. cookie={value}/-1)"
                     ));
                 }
+                None if changes => filter.new_cookie = Some(number("cookie", value)?),
                 None => filter.cookie = number("cookie", value)?,
             },
             "importance" => filter.importance = number("importance", value)?,
@@ -87,6 +88,14 @@ pub fn parse(text: &str, command: Command, with_actions: bool) -> Result<FlowMod
     let rest = format!("{} actions={actions}", words.join(","));
     let parsed = parse_flow(&rest).map_err(|error| Fatal::new(error.to_string()))?;
     check_conjunctions(&parsed.instructions)?;
+    check_learning(&parsed)?;
+    let goto = parsed.instructions.iter().find_map(|one| match one {
+        Instruction::GotoTable(table) => Some(*table),
+        _ => None,
+    });
+    if filter.table_id != FlowMod::ALL_TABLES && goto.is_some_and(|table| table <= filter.table_id) {
+        return fail("actions are invalid with specified match (OFPBIC_BAD_TABLE_ID)");
+    }
     Ok(FlowMod {
         idle_timeout: parsed.idle_timeout,
         hard_timeout: parsed.hard_timeout,
@@ -95,6 +104,28 @@ pub fn parse(text: &str, command: Command, with_actions: bool) -> Result<FlowMod
         instructions: if with_actions { parsed.instructions } else { Vec::new() },
         ..filter
     })
+}
+
+/// That flows which are learned have the fields that they match and set, and take them from packets that have them.
+fn check_learning(flow: &FlowMod) -> Result<(), Fatal> {
+    let known = Known::of_flow(&flow.matching);
+    for instruction in &flow.instructions {
+        let Instruction::Apply(actions) = instruction else { continue };
+        for action in actions {
+            let Action::Learn(learn) = action else { continue };
+            if let Some((role, field)) = known.lacking(learn) {
+                let name = match field {
+                    Field::Ipv4Src => "ip_src",
+                    Field::Ipv4Dst => "ip_dst",
+                    field => field.spec().name,
+                };
+                let text = format!("{role} field {name} lacks correct prerequisites");
+                crate::log::write("meta_flow", crate::log::Level::Warn, &text);
+                return fail("actions are invalid with specified match (OFPBAC_MATCH_INCONSISTENT)");
+            }
+        }
+    }
+    Ok(())
 }
 
 /// That what takes part in conjunctions does nothing else but note.
@@ -180,18 +211,6 @@ pub fn parse_filter(text: &str) -> Result<FlowFilter, Fatal> {
         cookie_mask: flow.cookie_mask,
         matching: flow.matching,
     })
-}
-
-/// Whether a flow needs instructions that came after OpenFlow 1.0; the names of the formats that have them.
-pub fn newer_formats(flow: &FlowMod) -> Option<&'static str> {
-    if flow.instructions.iter().any(|one| matches!(one, Instruction::Meter(_))) {
-        return Some("OXM-OpenFlow13,OXM-OpenFlow14,OXM-OpenFlow15");
-    }
-    let newer = |one: &Instruction| {
-        matches!(one, Instruction::Write(_) | Instruction::Clear | Instruction::WriteMetadata { .. })
-    };
-    let any = flow.instructions.iter().any(newer);
-    any.then_some("OpenFlow11,OXM-OpenFlow12,OXM-OpenFlow13,OXM-OpenFlow14,OXM-OpenFlow15")
 }
 
 /// Writes an action as Open vSwitch does in this version.

@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 use std::io::Read;
 
-use heddle_flow::Match;
 use heddle_openflow::multipart::{FlowFilter, FlowStats, Reply, Request};
 use heddle_openflow::{Body, Command, FlowMod, Form, Message, Version};
 
 use super::connection::Connection;
 use super::flow_text::{self, Shown, parse_filter, parse_line};
+use super::formats::Formats;
 use super::names::Ports;
 use super::{Context, bundle, ports, print};
 use crate::fatal::{Fatal, fail, reason};
@@ -16,49 +16,26 @@ use crate::fatal::{Fatal, fail, reason};
 /// Largest file of flows, 1 GiB.
 const MAX_FILE: u64 = 1 << 30;
 
-/// Names of the formats of flows that the options allow.
-pub(super) fn allowed(context: &Context<'_>) -> String {
-    let settings = &context.settings;
-    let name = |version: &Version| match version {
-        Version::V1_0 if settings.nicira => "OpenFlow10,NXM".to_owned(),
-        Version::V1_0 => "OpenFlow10".to_owned(),
-        Version::V1_1 => "OpenFlow11".to_owned(),
-        version => format!("OXM-OpenFlow{}", version.number().replace('.', "")),
-    };
-    let versions = Version::ALL.iter().filter(|version| settings.versions & version.bit() != 0);
-    versions.map(name).collect::<Vec<_>>().join(",")
+/// The formats that flows may go in, of those that can say them all.
+///
+/// # Errors
+/// The options allow none of them.
+fn usable(context: &Context<'_>, flows: &[FlowMod]) -> Result<Formats, Fatal> {
+    among(context, flows.iter().fold(Formats::ANY, |formats, flow| formats.narrowed(flow)))
 }
 
-/// That the version can say what a flow does.
-fn check_format(context: &Context<'_>, version: Version, flow: &FlowMod) -> Result<(), Fatal> {
-    check_match(context, version, &flow.matching)?;
-    match flow_text::newer_formats(flow).filter(|_| version == Version::V1_0) {
-        Some(formats) => fail(format!(
-            "none of the usable flow formats ({formats}) is among the allowed flow formats ({})",
-            allowed(context)
-        )),
-        None => Ok(()),
+/// The formats that are usable and allowed.
+///
+/// # Errors
+/// There is none.
+pub(super) fn among(context: &Context<'_>, usable: Formats) -> Result<Formats, Fatal> {
+    let allowed = context.settings.formats;
+    if (usable & allowed).is_empty() {
+        return fail(format!(
+            "none of the usable flow formats ({usable}) is among the allowed flow formats ({allowed})"
+        ));
     }
-}
-
-/// Whether a version's own form can say what a flow matches.
-fn can_say(version: Version, matching: &Match) -> bool {
-    let body = Body::FlowMod(FlowMod { matching: *matching, ..FlowMod::default() });
-    let bytes = Message { form: Form::of(version), xid: 0, body }.encode();
-    let read = heddle_openflow::decode(&bytes).map(|message| message.body);
-    matches!(read, Ok(Body::FlowMod(flow)) if flow.matching == *matching)
-}
-
-/// That the version can say what a flow matches: OpenFlow 1.0's own form says less than Nicira's.
-fn check_match(context: &Context<'_>, version: Version, matching: &Match) -> Result<(), Fatal> {
-    if version != Version::V1_0 || context.settings.nicira || can_say(version, matching) {
-        return Ok(());
-    }
-    let older = if can_say(Version::V1_1, matching) { ",OpenFlow11" } else { "" };
-    let formats = allowed(context);
-    fail(format!(
-        "none of the usable flow formats (NXM,OXM{older}) is among the allowed flow formats ({formats})"
-    ))
+    Ok(usable & allowed)
 }
 
 /// Reads text with the names of the switch's ports in it, which are asked for only where the text needs them.
@@ -82,14 +59,14 @@ fn with_names<T>(
 fn filter(context: &Context<'_>, connection: &mut Connection) -> Result<FlowFilter, Fatal> {
     let text = context.words.get(1).map_or("", String::as_str);
     let filter = with_names(connection, text, &mut None, parse_filter)?;
-    check_match(context, connection.version, &filter.matching)?;
+    among(context, Formats::for_match(&filter.matching))?;
     Ok(filter)
 }
 
 /// Says how flows are told of, where the version has several ways.
 fn choose_format(context: &Context<'_>, connection: &mut Connection) -> Result<(), Fatal> {
-    if connection.version == Version::V1_0 && context.settings.nicira {
-        let error = connection.settle(vec![(Body::FlowFormat(2), true)])?;
+    if connection.version == Version::V1_0 && context.settings.formats.has_nicira() {
+        let error = connection.settle([(Body::FlowFormat(2), true)])?;
         context.refuse(error)?;
     }
     Ok(())
@@ -101,7 +78,8 @@ pub(super) fn dump(context: &mut Context<'_>) -> Result<u8, Fatal> {
     let plain = !context.settings.names && context.settings.stats && context.settings.sort.is_empty();
     let names = if context.settings.names { Some(ports(&mut connection)?) } else { None };
     choose_format(context, &mut connection)?;
-    let messages = connection.ask(Body::MultipartRequest(Request::Flow(filter)), context.settings.nicira)?;
+    let messages = connection
+        .ask(Body::MultipartRequest(Request::Flow(filter)), context.settings.formats.has_nicira())?;
     if plain {
         context.print(&messages)?;
         return Ok(0);
@@ -148,40 +126,61 @@ pub(super) fn dump_aggregate(context: &mut Context<'_>) -> Result<u8, Fatal> {
     let mut connection = context.open()?;
     let filter = filter(context, &mut connection)?;
     choose_format(context, &mut connection)?;
-    let messages =
-        connection.ask(Body::MultipartRequest(Request::Aggregate(filter)), context.settings.nicira)?;
+    let messages = connection
+        .ask(Body::MultipartRequest(Request::Aggregate(filter)), context.settings.formats.has_nicira())?;
     context.print(&messages)?;
     Ok(0)
 }
 
 /// Sends changes, and waits until the switch has made them.
-fn change(context: &Context<'_>, connection: &mut Connection, flows: Vec<FlowMod>) -> Result<(), Fatal> {
-    for flow in &flows {
-        check_format(context, connection.version, flow)?;
+fn change(context: &Context<'_>, connection: &mut Connection, mut flows: Vec<FlowMod>) -> Result<(), Fatal> {
+    let formats = usable(context, &flows)? & Formats::of_versions(connection.version.bit());
+    if formats.is_empty() {
+        return fail(format!(
+            "switch does not support any of the usable flow formats ({})",
+            usable(context, &flows)?
+        ));
     }
-    let bodies = flows.into_iter().map(|flow| (Body::FlowMod(flow), context.settings.nicira)).collect();
-    send_changes(context, connection, bodies)
+    let format = formats.first();
+    let deletes = |flow: &FlowMod| matches!(flow.command, Command::Delete | Command::DeleteStrict);
+    for flow in &mut flows {
+        // Where tables have no numbers, or no number stands for all, the first is meant.
+        let all = format.has_tables() && (connection.version == Version::V1_0 || deletes(flow));
+        if flow.table_id == FlowMod::ALL_TABLES && !(all && connection.version != Version::V1_1) {
+            flow.table_id = 0;
+        }
+    }
+    let nicira = format.has_nicira();
+    let changes = flows.into_iter().map(|flow| (Body::FlowMod(flow), nicira));
+    if context.settings.bundle {
+        return bundle::send(context, connection, changes.map(|(body, _)| body));
+    }
+    let mut batch = connection.batch();
+    if connection.version == Version::V1_0 {
+        if nicira {
+            connection.put(&mut batch, Body::FlowFormat(2), true)?;
+        }
+        if format.has_tables() {
+            connection.put(&mut batch, Body::FlowModTableId(true), true)?;
+        }
+    }
+    for (body, nicira) in changes {
+        connection.put(&mut batch, body, nicira)?;
+    }
+    let error = connection.settled(batch)?;
+    context.refuse(error)
 }
 
-/// Sends changes: as one bundle where that was asked for, else one by one with a barrier behind them.
+/// Sends changes of groups and meters: as one bundle where that was asked for, else one by one with a barrier behind them.
 pub(super) fn send_changes(
     context: &Context<'_>,
     connection: &mut Connection,
     changes: Vec<(Body, bool)>,
 ) -> Result<(), Fatal> {
     if context.settings.bundle {
-        return bundle::send(context, connection, changes.into_iter().map(|(body, _)| body).collect());
+        return bundle::send(context, connection, changes.into_iter().map(|(body, _)| body));
     }
-    let mut bodies = Vec::new();
-    if connection.version == Version::V1_0 {
-        // Without these, OpenFlow 1.0 has no tables.
-        if context.settings.nicira {
-            bodies.push((Body::FlowFormat(2), true));
-        }
-        bodies.push((Body::FlowModTableId(true), true));
-    }
-    bodies.extend(changes);
-    let error = connection.settle(bodies)?;
+    let error = connection.settle(changes)?;
     context.refuse(error)
 }
 
@@ -281,6 +280,8 @@ type Key = (u8, u16, String);
 type Value = (FlowMod, String);
 
 fn entry(flow: FlowMod, version: Version) -> (Key, Value) {
+    let flow =
+        FlowMod { table_id: if flow.table_id == FlowMod::ALL_TABLES { 0 } else { flow.table_id }, ..flow };
     let key = (flow.table_id, flow.priority, heddle_openflow::text::print_match(&flow.matching));
     let actions = flow_text::instructions(&flow.instructions, version);
     (key, (flow, actions))
@@ -303,7 +304,8 @@ fn source(context: &Context<'_>, word: &str, version: Version) -> Result<BTreeMa
 fn switch_flows(context: &Context<'_>, connection: &mut Connection) -> Result<BTreeMap<Key, Value>, Fatal> {
     choose_format(context, connection)?;
     let all = parse_filter("")?;
-    let messages = connection.ask(Body::MultipartRequest(Request::Flow(all)), context.settings.nicira)?;
+    let messages =
+        connection.ask(Body::MultipartRequest(Request::Flow(all)), context.settings.formats.has_nicira())?;
     let version = connection.version;
     let flow = |flow: FlowStats| FlowMod {
         table_id: flow.table_id,
@@ -399,21 +401,24 @@ pub(super) fn diff(context: &mut Context<'_>) -> Result<u8, Fatal> {
     Ok(if differs { 2 } else { 0 })
 }
 
+/// Writes flows as the messages that would add them, in the format that would be chosen.
 fn show_parsed(context: &mut Context<'_>, flows: &[FlowMod]) -> Result<u8, Fatal> {
-    let version = Version::agreed(context.settings.versions, context.settings.versions).unwrap_or_default();
-    for flow in flows {
-        check_format(context, version, flow)?;
+    let can = flows.iter().fold(Formats::ANY, |formats, flow| formats.narrowed(flow));
+    writeln!(context.out, "usable protocols: {can}")?;
+    if (can & context.settings.formats).is_empty() {
+        return fail("no usable protocol");
     }
-    let newer = flows.iter().any(|flow| flow_text::newer_formats(flow).is_some() || flow.table_id != 0);
-    let (usable, chosen, name) = match (version, newer) {
-        (Version::V1_0, false) => ("any", "OpenFlow10-table_id", "OFPT_FLOW_MOD"),
-        (Version::V1_0, true) => ("OXM,NXM+table_id", "NXM+table_id", "NXT_FLOW_MOD"),
-        (_, false) => ("any", "OXM-OpenFlow13", "OFPT_FLOW_MOD (OF1.3)"),
-        (_, true) => ("OXM,OpenFlow11", "OXM-OpenFlow13", "OFPT_FLOW_MOD (OF1.3)"),
-    };
-    writeln!(context.out, "usable protocols: {usable}\nchosen protocol: {chosen}")?;
+    let chosen = (can & context.settings.formats).first();
+    let version = chosen.version();
+    writeln!(context.out, "chosen protocol: {chosen}")?;
+    let form = Form { version, nicira: version == Version::V1_0 && chosen.has_nicira() };
     for (index, flow) in flows.iter().enumerate() {
-        writeln!(context.out, "{name} (xid={:#x}): {}", index + 1, print::flow_mod(flow, version))?;
+        let mut flow = flow.clone();
+        if flow.table_id == FlowMod::ALL_TABLES && !(version == Version::V1_0 && chosen.has_tables()) {
+            flow.table_id = 0;
+        }
+        let bytes = Message { form, xid: index as u32 + 1, body: Body::FlowMod(flow) }.encode();
+        write!(context.out, "{}", print::message(&bytes, context.settings.verbosity + 1))?;
     }
     Ok(0)
 }

@@ -7,7 +7,8 @@ use heddle_openflow::text::{parse_group, parse_meter, parse_meter_id, parse_numb
 use heddle_openflow::{Body, Version};
 
 use super::commands::print_reply;
-use super::flows::{lines, read_file, send_changes};
+use super::flows::{among, lines, read_file, send_changes};
+use super::formats::Formats;
 use super::{Context, ports};
 use crate::fatal::{Fatal, fail};
 
@@ -17,20 +18,14 @@ const METERED: u32 = Version::V1_3.bit() | Version::V1_4.bit() | Version::V1_5.b
 const NUMBERED: u32 = Version::V1_0.bit() | Version::V1_5.bit();
 
 /// Keeps the versions in `wanted`.
-fn need(context: &mut Context<'_>, wanted: u32, formats: &str) -> Result<(), Fatal> {
-    let left = context.settings.versions & wanted;
-    if left == 0 {
-        return fail(format!(
-            "none of the usable flow formats ({formats}) is among the allowed flow formats ({})",
-            super::flows::allowed(context)
-        ));
-    }
-    context.settings.versions = left;
+fn need(context: &mut Context<'_>, wanted: u32) -> Result<(), Fatal> {
+    let left = among(context, Formats::of_versions(wanted))?;
+    (context.settings.formats, context.settings.versions) = (left, left.versions());
     Ok(())
 }
 
 fn need_meters(context: &mut Context<'_>) -> Result<(), Fatal> {
-    need(context, METERED, "OXM-OpenFlow13,OXM-OpenFlow14,OXM-OpenFlow15")
+    need(context, METERED)
 }
 
 /// Whether only versions that number buckets can say this.
@@ -55,7 +50,7 @@ fn read_all(text: &str, command: GroupCommand) -> Result<Vec<(String, GroupMod)>
 
 fn change(context: &mut Context<'_>, groups: Vec<GroupMod>) -> Result<u8, Fatal> {
     if groups.iter().any(is_numbered) {
-        need(context, NUMBERED, "OpenFlow10,NXM,OXM-OpenFlow15")?;
+        need(context, NUMBERED)?;
     }
     let mut connection = context.open_for_changes()?;
     let bodies = groups.into_iter().map(|group| (Body::GroupMod(group), false)).collect();

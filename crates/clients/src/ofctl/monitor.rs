@@ -4,9 +4,14 @@ use std::fs::File;
 use std::io::Write;
 use std::time::SystemTime;
 
+use heddle_openflow::monitor::{MonitorRequest, flag};
+use heddle_openflow::multipart::Request as Question;
 use heddle_openflow::{Body, Version};
 
 use super::connection::{Connection, kind, xid};
+use super::flow_text::parse_filter;
+use super::flows::among;
+use super::formats::Formats;
 use super::{Context, print};
 use crate::fatal::{Fatal, fail};
 use crate::log;
@@ -39,17 +44,21 @@ pub(super) fn hex(text: &str) -> Option<Vec<u8>> {
 pub(super) fn monitor(context: &mut Context<'_>) -> Result<u8, Fatal> {
     let mut miss_len = None;
     let mut invalid_ttl = false;
+    let mut watched = Vec::new();
     for word in &context.words[1..] {
         match word.as_str() {
             "invalid_ttl" => invalid_ttl = true,
             word if word.starts_with("watch:") => {
-                return fail("monitoring of flows (watch:) is not there yet");
+                watched.push(what_to_watch(&word[6..], watched.len() as u32)?)
             }
             word if !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_digit()) => {
                 miss_len = word.parse::<u16>().ok();
             }
             other => return fail(format!("{other}: unsupported \"monitor\" argument")),
         }
+    }
+    for request in &watched {
+        among(context, Formats::for_match(&request.matching))?;
     }
     let mut connection = context.open()?;
     if let Some(length) = miss_len {
@@ -60,18 +69,55 @@ pub(super) fn monitor(context: &mut Context<'_>) -> Result<u8, Fatal> {
                 _ => 0,
             };
         let flags = if invalid_ttl { flags | 4 } else { flags };
-        let error = connection.settle(vec![(Body::SetConfig(flags, length), false)])?;
+        let error = connection.settle([(Body::SetConfig(flags, length), false)])?;
         context.refuse(error)?;
+    }
+    for request in watched {
+        // What is there already is an answer, and not news.
+        let messages = connection.ask(Body::MultipartRequest(Question::FlowMonitor(vec![request])), true)?;
+        context.print(&messages)?;
+        context.out.flush()?;
     }
     if connection.version == Version::V1_0 {
         // Packets come with the table and the cookie that sent them, where the switch can say them.
         let format = context.settings.packet_in.unwrap_or(1);
-        let error = connection.settle(vec![(Body::PacketInFormat(format), true)])?;
+        let error = connection.settle([(Body::PacketInFormat(format), true)])?;
         if context.settings.packet_in.is_some() {
             context.refuse(error)?;
         }
     }
     watch(context, connection, true)
+}
+
+/// Reads what follows `watch:`: words with `!` take something out of what is told, others say of which flows.
+fn what_to_watch(text: &str, id: u32) -> Result<MonitorRequest, Fatal> {
+    let all = flag::INITIAL | flag::ADD | flag::REMOVED | flag::MODIFY | flag::INSTRUCTIONS | flag::ONLY_OWN;
+    let (mut flags, mut rest) = (all, Vec::new());
+    for word in text.split([',', ' ']).filter(|word| !word.is_empty()) {
+        flags &= match word {
+            "!initial" => !flag::INITIAL,
+            "!add" => !flag::ADD,
+            "!delete" => !flag::REMOVED,
+            "!modify" => !flag::MODIFY,
+            "!actions" => !flag::INSTRUCTIONS,
+            "!abbrev" => !flag::NO_ABBREV,
+            "!own" => !flag::ONLY_OWN,
+            _ => {
+                rest.push(word);
+                continue;
+            }
+        };
+    }
+    let filter = parse_filter(&rest.join(","))?;
+    Ok(MonitorRequest {
+        id,
+        flags,
+        out_port: filter.out_port,
+        out_group: filter.out_group,
+        table_id: filter.table_id,
+        matching: filter.matching,
+        ..MonitorRequest::default()
+    })
 }
 
 pub(super) fn snoop(context: &mut Context<'_>) -> Result<u8, Fatal> {
@@ -87,6 +133,8 @@ struct Waiting {
 
 fn watch(context: &mut Context<'_>, mut connection: Connection, answers: bool) -> Result<u8, Fatal> {
     let mut control = Server::open(context.settings.unixctl.as_deref(), COMMANDS)?;
+    // What is watched is written there.
+    context.settings.background.keeps_errors = true;
     context.settings.background.ready()?;
     let (mut blocked, mut readable) = (false, false);
     let mut waiting: Vec<Waiting> = Vec::new();

@@ -20,7 +20,6 @@ use heddle_openflow::{Body, OfError, Version};
 
 use crate::log::{self, Level};
 
-pub use self::flows::change as flow_mod;
 pub use self::groups::change as group_mod;
 pub use self::ports::port_name;
 
@@ -167,6 +166,9 @@ fn explain(header: &Header, bytes: &[u8], error: OfError) {
     if matches!(error, OfError::AsyncInvalid | OfError::AsyncUnsupported) {
         return explain_async(&bytes[header.length..], header.form.version);
     }
+    if header.row.kind == Kind::CtFlush && error == OfError::PropertyBadType {
+        return explain_ct_flush(bytes.get(header.length + 8..).unwrap_or_default());
+    }
     let inner =
         bytes.get(header.length + 8..).and_then(|inner| heddle_openflow::bundle::inner_row(inner).ok());
     if header.row.kind == Kind::BundleAdd
@@ -193,6 +195,35 @@ fn explain_async(mut properties: &[u8], version: Version) {
             }
             Some(_) => properties = rest.get(4..).unwrap_or_default(),
         }
+    }
+}
+
+/// Logs which property of a message that forgets connections is none, or which of a connection in it.
+fn explain_ct_flush(mut properties: &[u8]) {
+    /// Properties that hold further ones, after four bytes: a connection's two directions.
+    const TUPLES: [u16; 2] = [0, 1];
+    const KNOWN: u16 = 7;
+    const KNOWN_OF_TUPLE: u16 = 7;
+    let read = |bytes: &[u8]| match bytes {
+        [high, low, long, length, ..] => {
+            Some((u16::from_be_bytes([*high, *low]), usize::from(u16::from_be_bytes([*long, *length]))))
+        }
+        _ => None,
+    };
+    while let Some((kind, length)) = read(properties).filter(|(_, length)| *length >= 4) {
+        if kind >= KNOWN {
+            return warn("ofp_ct", &format!("unknown NXT_CT_FLUSH property type {kind}"));
+        }
+        let mut inner = properties.get(8..length).unwrap_or_default();
+        while TUPLES.contains(&kind)
+            && let Some((kind, length)) = read(inner).filter(|(_, length)| *length >= 4)
+        {
+            if kind >= KNOWN_OF_TUPLE {
+                return warn("ofp_ct", &format!("unknown NXT_CT_TUPLE property type {kind}"));
+            }
+            inner = inner.get(length.next_multiple_of(8)..).unwrap_or_default();
+        }
+        properties = properties.get(length.next_multiple_of(8)..).unwrap_or_default();
     }
 }
 
@@ -290,7 +321,10 @@ fn body(body: &Body, bytes: &[u8], version: Version, verbosity: u32) -> String {
             format!(" {word}:{}", ports::port(port, version))
         }
         Body::PacketOut(packet) => packets::packet_out(packet, version, verbosity),
-        Body::FlowMod(flow) => format!(" {}", flows::change(flow, version)),
+        Body::FlowMod(flow) => {
+            let fields = if verbosity > 2 { flows::nicira_fields(bytes) } else { None };
+            format!(" {}", flows::change(flow, version, fields))
+        }
         Body::GroupMod(group) => groups::change(group, version),
         Body::PortMod(port) => ports::change(port),
         Body::TableMod(table) => tables::change(table, version),

@@ -1,9 +1,10 @@
 //! Flows, changes of them and news about them in text.
 
 use heddle_flow::Match;
-use heddle_openflow::message::FlowRemoved;
+use heddle_openflow::message::{FlowRemoved, Header};
 use heddle_openflow::monitor::{MonitorCommand, MonitorEvent, MonitorRequest, Update};
 use heddle_openflow::multipart::{Aggregate, FlowFilter, FlowStats};
+use heddle_openflow::text::print_nx_match;
 use heddle_openflow::{Command, FlowMod, Version, port};
 
 use super::ports::{names, port_name};
@@ -23,8 +24,21 @@ fn removed_reason(reason: u16) -> String {
     REMOVED.get(usize::from(reason)).map_or_else(|| reason.to_string(), |name| (*name).to_owned())
 }
 
-/// A change of the flow tables.
-pub fn change(flow: &FlowMod, version: Version) -> String {
+/// The fields of a match in Nicira's form, as they lie on the wire.
+pub fn nicira_fields(message: &[u8]) -> Option<String> {
+    /// Where the length of the match stands in Nicira's message, and where the match begins.
+    const LENGTH_AT: usize = 40;
+    const MATCH_AT: usize = 48;
+    if !Header::of(message).is_ok_and(|header| header.form.nicira) {
+        return None;
+    }
+    let length = message.get(LENGTH_AT..LENGTH_AT + 2)?;
+    let length = usize::from(u16::from_be_bytes([length[0], length[1]]));
+    Some(print_nx_match(message.get(MATCH_AT..)?.get(..length)?))
+}
+
+/// A change of the flow tables; `fields` stands in place of the match where it is told field by field.
+pub fn change(flow: &FlowMod, version: Version, fields: Option<String>) -> String {
     let mut out = String::from(match flow.command {
         Command::Add => "ADD",
         Command::Modify => "MOD",
@@ -36,7 +50,8 @@ pub fn change(flow: &FlowMod, version: Version) -> String {
         out += &format!(" table:{}", flow.table_id);
     }
     out.push(' ');
-    let text = matching(&flow.matching, flow.priority);
+    let apart = fields.is_some();
+    let text = fields.unwrap_or_else(|| matching(&flow.matching, flow.priority));
     if !text.is_empty() {
         out += &format!("{text} ");
     }
@@ -59,6 +74,9 @@ pub fn change(flow: &FlowMod, version: Version) -> String {
         if value != 0 {
             out += &format!("{name}:{value} ");
         }
+    }
+    if apart && flow.priority != USUAL {
+        out += &format!("pri:{} ", flow.priority);
     }
     if flow.buffer_id != heddle_openflow::message::NO_BUFFER {
         out += &format!("buf:{:#x} ", flow.buffer_id);
