@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::convert::Infallible;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use arc_swap::ArcSwap;
@@ -42,6 +42,8 @@ pub struct PacketIn {
     pub total_len: u16,
     /// The frame, cut to what was asked for.
     pub data: Vec<u8>,
+    /// The whole frame, where it was cut and the bridge keeps packets for controllers.
+    pub whole: Option<Arc<[u8]>>,
 }
 
 /// Packets for the controllers that a bridge hands over in a second, and at once. A loop between switches that a
@@ -100,6 +102,8 @@ pub struct Bridge {
     /// Counters of the tables, by number.
     pub tables: Box<[TableCounters; TABLES as usize]>,
     punted: Sink,
+    /// Whether packets that are cut for controllers come whole beside.
+    pub keeps_packets: AtomicBool,
     /// Packets that found the way to the controllers full.
     pub punts_dropped: AtomicU64,
     /// Packets for the controllers above what a bridge hands over in a second.
@@ -270,6 +274,7 @@ impl Network {
             fdb: Fdb::default(),
             tables: Box::new(std::array::from_fn(|_| TableCounters::default())),
             punted,
+            keeps_packets: AtomicBool::new(false),
             punts_dropped: AtomicU64::new(0),
             punts_limited: AtomicU64::new(0),
             pace: Pace::default(),

@@ -22,6 +22,7 @@ mod select;
 mod tables;
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use heddle_datapath::{Action as Act, Change, Translation as Outcome, Translator};
 use heddle_flow::layout::{METADATA, WORDS};
@@ -418,6 +419,8 @@ impl Translator for Pipeline {
             unasked: punt.unasked,
             total_len: whole.len().min(usize::from(u16::MAX)) as u16,
             data: whole.data()[..length].to_vec(),
+            whole: (length < whole.len() && bridge.keeps_packets.load(Ordering::Relaxed))
+                .then(|| whole.data().into()),
         });
     }
 }

@@ -36,6 +36,10 @@ const PORT_MODIFIED: u8 = 2;
 const FAIL_OPEN_MS: u64 = 15_000;
 /// Milliseconds after which a bundle that nobody adds to is forgotten, as in Open vSwitch.
 pub(crate) const BUNDLE_IDLE_MS: u64 = 10_000;
+/// Packets that a bridge of a file keeps for each controller, and the most that a database may ask for.
+pub(crate) const PACKET_BUFFERS: usize = 256;
+/// Most packets that are kept for a controller.
+pub const MAX_PACKET_BUFFERS: usize = 4096;
 /// Packets of controllers that may wait for the poll thread; whoever sends more waits for it.
 const PACKETS_OUT: u32 = 256;
 
@@ -90,6 +94,7 @@ pub struct ManagedBridge {
     alone_since_ms: AtomicU64,
     packets_out: AtomicU32,
     bundle_idle_ms: AtomicU64,
+    packet_buffers: AtomicUsize,
     table_names: Mutex<BTreeMap<u8, String>>,
 }
 
@@ -151,6 +156,7 @@ impl ManagedBridge {
             alone_since_ms: AtomicU64::new(clock.now_ms()),
             packets_out: AtomicU32::new(0),
             bundle_idle_ms: AtomicU64::new(BUNDLE_IDLE_MS),
+            packet_buffers: AtomicUsize::new(0),
             table_names: Mutex::default(),
             clock,
         }
@@ -344,6 +350,17 @@ impl ManagedBridge {
     /// Sets [`Self::bundle_idle_ms`].
     pub fn set_bundle_idle_ms(&self, idle_ms: u64) {
         self.bundle_idle_ms.store(idle_ms, Ordering::Relaxed);
+    }
+
+    /// Packets that are kept for a controller which got their beginning; as many for each.
+    pub fn packet_buffers(&self) -> usize {
+        self.packet_buffers.load(Ordering::Relaxed)
+    }
+
+    /// Sets [`Self::packet_buffers`]; at most [`MAX_PACKET_BUFFERS`].
+    pub fn set_packet_buffers(&self, count: usize) {
+        self.packet_buffers.store(count.min(MAX_PACKET_BUFFERS), Ordering::Relaxed);
+        self.bridge.keeps_packets.store(count != 0, Ordering::Relaxed);
     }
 
     /// The devices by OpenFlow port number.

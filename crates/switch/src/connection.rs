@@ -4,11 +4,13 @@
 //! on its role, and which messages it gets unasked on its role, its masks and its configuration (OpenFlow 1.3.5
 //! sections 6.3.5 and 6.3.6).
 
+mod buffers;
 mod bundles;
 mod control;
 mod flows;
 mod monitors;
 mod news;
+mod pace;
 mod ports;
 mod statistics;
 
@@ -19,10 +21,10 @@ use heddle_openflow::message::{Features, Form, NO_BUFFER, Version, decode, role}
 use heddle_openflow::modify::{MeterMod, TableMod};
 use heddle_openflow::monitor::{MonitorRequest, Update};
 use heddle_openflow::multipart::{Reply, Request};
-use heddle_openflow::packet::reason;
+use heddle_openflow::packet::{PacketOut, reason};
 use heddle_openflow::role::{AsyncConfig, AsyncKind, RoleStatus, status_reason};
 use heddle_openflow::table::config;
-use heddle_openflow::{Body, Command, Fault, FlowMod, Framer, Message, OfError, port};
+use heddle_openflow::{Action, Body, Command, Fault, FlowMod, Framer, Instruction, Message, OfError, port};
 use heddle_pipeline::bridge::Origin;
 use heddle_pipeline::flow_mod::TABLES;
 use heddle_pipeline::table::Fragments;
@@ -32,6 +34,7 @@ use self::control::Seat;
 pub(crate) use self::flows::{Gathered, announce};
 pub(crate) use self::statistics::port_description;
 use crate::bridge::{Event, ManagedBridge};
+use crate::controllers::{Controller, PaceCounters};
 
 /// Bytes of a packet that a controller gets until it says otherwise.
 const MISS_SEND_LEN: u16 = 128;
@@ -68,6 +71,11 @@ pub struct Connection {
     wants: news::Masks,
     role: u32,
     bundles: bundles::Bundles,
+    buffers: buffers::Buffers,
+    /// For packets that no flow takes, and for those that flows send, where their number is bounded.
+    paces: Option<[pace::Pace; 2]>,
+    /// Whether the peer is told of packets and news before it says what it wants.
+    asynchronous: bool,
 }
 
 impl Connection {
@@ -93,8 +101,28 @@ impl Connection {
             wants: news::masks(Version::V1_3),
             role: role::EQUAL,
             bundles: bundles::Bundles::default(),
+            buffers: buffers::Buffers::default(),
+            paces: None,
+            asynchronous: true,
         };
         (connection, hello)
+    }
+
+    /// Does as the configuration says of this controller; to be called before anything is received.
+    pub fn configure(&mut self, controller: &Controller, bridge: &ManagedBridge) {
+        let now_ms = bridge.clock.now_ms();
+        self.paces = controller.limit.map(|limit| [0, 1].map(|_| pace::Pace::new(limit, now_ms)));
+        self.asynchronous = controller.asynchronous;
+    }
+
+    /// What the bound on packets did to those that no flow takes, and to those that flows send.
+    pub fn paced(&self) -> Option<[PaceCounters; 2]> {
+        self.paces.as_ref().map(|paces| [paces[0].counters(), paces[1].counters()])
+    }
+
+    /// Whether packets wait for their time: [`Connection::tick`] is to be called soon.
+    pub fn is_pacing(&self) -> bool {
+        self.paces.iter().flatten().any(pace::Pace::is_waiting)
     }
 
     /// Whether both ends have agreed on a version.
@@ -128,13 +156,17 @@ impl Connection {
 
     /// Whether [`Connection::tick`] is to be called now and then.
     pub fn awaits_time(&self) -> bool {
-        !self.bundles.is_empty()
+        !self.bundles.is_empty() || self.is_pacing()
     }
 
-    /// What time brings: what the peer is told of bundles that it seems to have forgotten.
+    /// What time brings: packets that had to wait, and what the peer is told of bundles that it seems to have forgotten.
     pub fn tick(&mut self, bridge: &ManagedBridge) -> Vec<u8> {
         let version = self.version.unwrap_or_default();
-        self.bundles.expire(bridge).into_iter().flat_map(|fault| fault.reply(version).encode()).collect()
+        let now_ms = bridge.clock.now_ms();
+        let due = self.paces.iter_mut().flatten().flat_map(|pace| pace.due(now_ms)).flatten();
+        let mut told: Vec<u8> = due.collect();
+        told.extend(self.bundles.expire(bridge).into_iter().flat_map(|fault| fault.reply(version).encode()));
+        told
     }
 
     /// Whether nothing more can be said.
@@ -193,7 +225,11 @@ impl Connection {
         if let Body::Hello(versions) = message.body {
             if self.version.is_none() {
                 self.version = Version::agreed(bridge.versions(), versions);
-                self.wants = news::masks(self.version.unwrap_or_default());
+                if self.asynchronous {
+                    self.wants = news::masks(self.version.unwrap_or_default());
+                } else {
+                    self.wants = news::Masks::default();
+                }
             }
             if self.version.is_none() {
                 return self
@@ -266,17 +302,11 @@ impl Connection {
             }
             Body::FlowMod(mut flow_mod) => {
                 self.choose_table(&mut flow_mod, message.form.version)?;
-                flows::change(&flow_mod, by, bridge)?
+                self.change_flows(flow_mod, by, message.form.version, bridge)?;
+                None
             }
             Body::PacketOut(packet) => {
-                let in_port = packet.in_port;
-                if packet.buffer_id != NO_BUFFER {
-                    return Err(OfError::RequestBufferUnknown);
-                }
-                if in_port > port::MAX && !matches!(in_port, port::CONTROLLER | port::LOCAL | port::ANY) {
-                    return Err(OfError::RequestBadPort);
-                }
-                bridge.packet_out(&packet)?;
+                self.send_packet(packet, bridge)?;
                 None
             }
             Body::PortMod(port_mod) => ports::set(&port_mod, message.form.version, bridge)?,
@@ -378,6 +408,48 @@ impl Connection {
 }
 
 impl Connection {
+    /// Changes flows. A packet that the message names goes through the tables then, in OpenFlow 1.0 by what the flow does.
+    fn change_flows(
+        &mut self,
+        flow_mod: FlowMod,
+        by: Origin,
+        version: Version,
+        bridge: &ManagedBridge,
+    ) -> Result<(), OfError> {
+        let takes_packet = matches!(flow_mod.command, Command::Add | Command::Modify | Command::ModifyStrict);
+        let buffer_id = if takes_packet { flow_mod.buffer_id } else { NO_BUFFER };
+        let flow_mod = FlowMod { buffer_id: NO_BUFFER, ..flow_mod };
+        if buffer_id == NO_BUFFER {
+            return flows::change(&flow_mod, by, bridge);
+        }
+        // What names a packet that is not there changes nothing.
+        let frame = self.buffers.frame(buffer_id, bridge.clock.now_ms())?;
+        flows::change(&flow_mod, by, bridge)?;
+        let actions = match &flow_mod.instructions[..] {
+            [Instruction::Apply(actions)] if version == Version::V1_0 => actions.clone(),
+            [] if version == Version::V1_0 => Vec::new(),
+            _ => vec![Action::Output { port: port::TABLE, max_len: 0 }],
+        };
+        let in_port = frame.in_port;
+        self.buffers.forget(buffer_id);
+        bridge.packet_out(&PacketOut { in_port, actions, data: frame.bytes.to_vec(), ..PacketOut::default() })
+    }
+
+    fn send_packet(&mut self, mut packet: PacketOut, bridge: &ManagedBridge) -> Result<(), OfError> {
+        let (in_port, buffer_id) = (packet.in_port, packet.buffer_id);
+        if in_port > port::MAX && !matches!(in_port, port::CONTROLLER | port::LOCAL | port::ANY) {
+            return Err(OfError::RequestBadPort);
+        }
+        if buffer_id != NO_BUFFER {
+            packet.data = self.buffers.frame(buffer_id, bridge.clock.now_ms())?.bytes.to_vec();
+            packet.buffer_id = NO_BUFFER;
+        }
+        bridge.packet_out(&packet)?;
+        // One that is refused can be sent otherwise.
+        self.buffers.forget(buffer_id);
+        Ok(())
+    }
+
     fn watch(
         &self,
         requests: Vec<MonitorRequest>,
@@ -474,6 +546,7 @@ fn features(version: Version, bridge: &ManagedBridge) -> Features {
             Version::V1_0 => CAPABILITIES & !8 | ARP_MATCH_IP,
             _ => CAPABILITIES,
         },
+        buffers: bridge.packet_buffers() as u32,
         actions: Features::ALL_ACTIONS,
         ports: if version < Version::V1_3 { statistics::port_descriptions(bridge) } else { Vec::new() },
         ..Features::default()

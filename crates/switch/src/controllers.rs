@@ -13,6 +13,11 @@ pub const PROBE: Duration = Duration::from_secs(5);
 /// Longest wait between two calls, where nothing else is said.
 pub const MAX_BACKOFF: Duration = Duration::from_secs(8);
 
+/// Packets that may wait for a controller, where nothing else is said, and the most that may be said.
+pub const QUEUE_SIZE: usize = 100;
+/// Most packets that may wait for a controller.
+pub const MAX_QUEUE_SIZE: usize = 512;
+
 /// The other end of a controller's connection.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Peer {
@@ -40,6 +45,28 @@ impl fmt::Display for Peer {
     }
 }
 
+/// How many packets a controller gets of each kind: those that no flow takes, and those that flows send.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct RateLimit {
+    /// Packets a second.
+    pub per_second: u32,
+    /// Packets at once, and packets that may wait.
+    pub burst: u32,
+}
+
+/// What a rate limit did to packets of one kind since the connection began.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PaceCounters {
+    /// Packets that wait.
+    pub backlog: u64,
+    /// Packets that went at once.
+    pub bypassed: u64,
+    /// Packets that had to wait, of which those that were dropped are part.
+    pub queued: u64,
+    /// Packets that found too many others waiting, or made room for others.
+    pub dropped: u64,
+}
+
 /// A controller as the configuration has it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Controller {
@@ -51,6 +78,12 @@ pub struct Controller {
     pub max_backoff: Duration,
     /// Silence after which it is asked whether it is there; none for never.
     pub probe: Option<Duration>,
+    /// How many packets it gets, where that is bounded.
+    pub limit: Option<RateLimit>,
+    /// Packets that may wait for a controller that does not read; it loses the oldest above that.
+    pub queue_size: usize,
+    /// Whether it is told of packets and news before it says what it wants.
+    pub asynchronous: bool,
 }
 
 impl Controller {
@@ -60,7 +93,15 @@ impl Controller {
     /// The name is none of a stream.
     pub fn new(name: &str) -> Result<Self, NameError> {
         let peer = name.parse()?;
-        Ok(Self { name: name.to_owned(), peer, max_backoff: MAX_BACKOFF, probe: Some(PROBE) })
+        Ok(Self {
+            name: name.to_owned(),
+            peer,
+            max_backoff: MAX_BACKOFF,
+            probe: Some(PROBE),
+            limit: None,
+            queue_size: QUEUE_SIZE,
+            asynchronous: true,
+        })
     }
 
     /// Whether the bridge calls it: such a one decides what the bridge does while it is away.
@@ -83,6 +124,8 @@ pub struct Fares {
     pub disconnected: Option<Instant>,
     /// `other`, `master` or `slave`.
     pub role: Option<&'static str>,
+    /// What its rate limit did to packets that no flow took, and to those that flows sent; none without a limit.
+    pub paced: Option<[PaceCounters; 2]>,
 }
 
 /// How the controllers of a bridge fare, by their names.

@@ -8,6 +8,7 @@
 use std::collections::HashMap;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -33,6 +34,10 @@ use heddle_daemon::unixctl::{Commands, Coverage, common};
 const MAX_CONNECTIONS: usize = 64;
 /// How often flows are looked at whether their time is up.
 const EXPIRE_EVERY: Duration = Duration::from_millis(250);
+/// How often packets are looked at that wait for their time.
+const PACE_EVERY: Duration = Duration::from_millis(10);
+/// Time to take bytes after which a peer is behind.
+const SLOW: Duration = Duration::from_millis(50);
 /// Time for a call to be answered, and for bytes to be taken by a peer that does not read.
 const STALL: Duration = Duration::from_secs(15);
 /// Waiting time after the first call to a controller that cannot be reached; each is twice the one before.
@@ -260,6 +265,7 @@ impl<'a> Connected<'a> {
         let now = std::time::Instant::now();
         bridge.faring.change(&controller.name, |fares| {
             (fares.state, fares.connected, fares.last_error) = ("ACTIVE", Some(now), None);
+            fares.paced = None;
         });
         Self(bridge, controller)
     }
@@ -287,6 +293,12 @@ async fn converse(
     let called = controller.is_some_and(Controller::is_called);
     let probe = controller.and_then(|controller| controller.probe);
     let (mut connection, hello) = Connection::new(called, bridge);
+    if let Some(controller) = controller {
+        connection.configure(controller, bridge);
+    }
+    let queue_size = controller.map_or(EVENTS, |controller| controller.queue_size);
+    // Whether the peer was slow to read what it was sent last.
+    let mut behind = false;
     let mut events = bridge.events();
     let mut buffer = vec![0; 64 * 1024];
     let mut heard = Instant::now();
@@ -314,7 +326,7 @@ async fn converse(
                 let mut answer = connection.receive(&buffer[..count], bridge);
                 loop {
                     // What happened before an answer is told before it: a barrier's says that all has been told.
-                    let mut told = news(&connection, &mut events, bridge);
+                    let mut told = news(&mut connection, &mut events, bridge);
                     told.append(&mut answer);
                     shown(&told);
                     send(&mut stream, &told).await?;
@@ -335,11 +347,19 @@ async fn converse(
             }
             () = &mut reconnecting, if controller.is_some() => return Err(io::Error::other("reconnection asked for")),
             event = events.recv() => match event {
+                // Who is behind loses the oldest packets.
+                Ok(Event::PacketIn(_)) if behind && events.len() >= queue_size => {
+                    bridge.bridge.punts_dropped.fetch_add(1, Ordering::Relaxed);
+                }
                 Ok(event) => {
+                    behind = false;
                     if let Some(bytes) = connection.announce(&event, bridge) {
                         shown(&bytes);
+                        let begun = Instant::now();
                         send(&mut stream, &bytes).await?;
+                        behind = begun.elapsed() > SLOW;
                     }
+                    show_pace(&connection, controller, bridge);
                 }
                 // A slow peer loses the oldest; memory stays bounded.
                 Err(RecvError::Lagged(_)) => {}
@@ -354,8 +374,11 @@ async fn converse(
                     return Err(io::Error::other("the peer reads too slowly what it asked to be told of flows"));
                 }
             }
-            () = tokio::time::sleep(EXPIRE_EVERY), if connection.awaits_time() => {
+            () = tokio::time::sleep(if connection.is_pacing() { PACE_EVERY } else { EXPIRE_EVERY }),
+                if connection.awaits_time() =>
+            {
                 let told = connection.tick(bridge);
+                show_pace(&connection, controller, bridge);
                 shown(&told);
                 send(&mut stream, &told).await?;
             }
@@ -375,8 +398,15 @@ async fn converse(
     }
 }
 
+/// Shows what the bound on packets for a controller did.
+fn show_pace(connection: &Connection, controller: Option<&Controller>, bridge: &ManagedBridge) {
+    if let (Some(controller), paced @ Some(_)) = (controller, connection.paced()) {
+        bridge.faring.change(&controller.name, |fares| fares.paced = paced);
+    }
+}
+
 /// What the peer is told of events that wait.
-fn news(connection: &Connection, events: &mut Receiver<Event>, bridge: &ManagedBridge) -> Vec<u8> {
+fn news(connection: &mut Connection, events: &mut Receiver<Event>, bridge: &ManagedBridge) -> Vec<u8> {
     let mut told = Vec::new();
     for _ in 0..EVENTS {
         match events.try_recv() {

@@ -9,7 +9,7 @@ use heddle_netdev::{Dummy, DummyHandle, Netdev, NetdevError, PacketDevice, Tap};
 use heddle_openflow::{Version, port};
 use heddle_pipeline::{Attachment, Network, Pipeline, Place, Port};
 
-use crate::bridge::{Device, Event, ManagedBridge, Wanted, events};
+use crate::bridge::{Device, Event, ManagedBridge, PACKET_BUFFERS, Wanted, events};
 use crate::config::{BridgeConfig, LinkConfig, PortConfig, PortKind, Status};
 use crate::controllers::Controller;
 
@@ -154,6 +154,7 @@ impl Switch {
             return Ok(Arc::clone(bridge));
         }
         let bridge = self.add_bridge(&config.name, config.datapath_id, wanted)?;
+        bridge.set_packet_buffers(PACKET_BUFFERS);
         bridge.add_port(local_port(config));
         Ok(bridge)
     }

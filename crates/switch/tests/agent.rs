@@ -46,7 +46,7 @@ fn the_features_are_those_that_work() {
     let switch = switch();
     let mut peer = Peer::new(&switch, false);
     let features = peer.ask(&message(5, &[]));
-    assert_eq!(features[8..], hex("0000020000000001 00000000 fe 00 0000 0000004f 00000000"));
+    assert_eq!(features[8..], hex("0000020000000001 00000100 fe 00 0000 0000004f 00000000"));
     assert_eq!(peer.ask(&message(7, &[]))[8..], hex("0000 0000"));
     assert_eq!(Peer::new(&switch, true).ask(&message(7, &[]))[8..], hex("0000 0080"));
     for (kind, length) in
@@ -90,7 +90,7 @@ fn a_slave_reads_and_no_more() {
 }
 
 /// What a controller is told of until it is told of `kind`, or of nothing for half a second.
-fn told(peer: &Peer, events: &mut tokio::sync::broadcast::Receiver<Event>, kind: u8) -> Option<Vec<u8>> {
+fn told(peer: &mut Peer, events: &mut tokio::sync::broadcast::Receiver<Event>, kind: u8) -> Option<Vec<u8>> {
     let deadline = Instant::now() + Duration::from_millis(500);
     while Instant::now() < deadline {
         let Ok(event) = events.try_recv() else {
@@ -110,13 +110,13 @@ fn told(peer: &Peer, events: &mut tokio::sync::broadcast::Receiver<Event>, kind:
 #[test]
 fn a_controller_of_openflow_1_0_sees_what_no_flow_takes() {
     let switch = switch();
-    let newer = Peer::new(&switch, true);
+    let mut newer = Peer::new(&switch, true);
     let mut older = Peer::silent(&switch, true);
     let mut events = newer.bridge.events();
     let frame = [vec![2, 0, 0, 0, 0, 9, 2, 0, 0, 0, 0, 8, 8, 1], vec![7; 200]].concat();
     let inject = || switch.dummy("p1").unwrap().inject(heddle_wire::Packet::from_frame(&frame));
     inject();
-    assert_eq!(told(&newer, &mut events, 10), None);
+    assert_eq!(told(&mut newer, &mut events, 10), None);
     older.tell(&hello(1, ""));
     inject();
     let mut seen = Vec::new();
@@ -127,13 +127,13 @@ fn a_controller_of_openflow_1_0_sees_what_no_flow_takes() {
             seen.extend(older.connection.announce(&event, &older.bridge));
         }
     }
-    // No buffer, so the whole frame; port 1; no match.
-    let wanted = [hex("010a 00e8 00000000 ffffffff 00d6 0001 00 00"), frame.clone()].concat();
+    // The first buffer, so the first 128 bytes of the frame; port 1; no match.
+    let wanted = [hex("010a 0092 00000000 00000000 00d6 0001 00 00"), frame[..128].to_vec()].concat();
     assert_eq!(seen, [wanted]);
     drop(older);
     newer.bridge.expire();
     inject();
-    assert_eq!(told(&newer, &mut events, 10), None, "nobody waits for them any more");
+    assert_eq!(told(&mut newer, &mut events, 10), None, "nobody waits for them any more");
 }
 
 #[test]
@@ -147,19 +147,19 @@ fn what_comes_unasked_depends_on_masks_and_configuration() {
     let mut events = called.bridge.events();
     let to_controller = packet_out(0xffff_fffd, &[output(0xffff_fffd)], &[1; 60]);
     caller.tell(&to_controller);
-    let packet_in = told(&called, &mut events, 10).unwrap();
+    let packet_in = told(&mut called, &mut events, 10).unwrap();
     // No buffer, 60 bytes, by an action, of no flow; the input port; the frame.
     assert_eq!(packet_in[8..20], hex("ffffffff 003c 01 00 ffffffff"));
     assert_eq!(packet_in[24..36], hex("0001 000c 80000004 fffffffd"));
     assert_eq!(packet_in[42..], [1; 60]);
     caller.tell(&to_controller);
-    assert_eq!(told(&caller, &mut events, 10), None, "a caller that has not asked gets nothing");
+    assert_eq!(told(&mut caller, &mut events, 10), None, "a caller that has not asked gets nothing");
     caller.tell(&message(9, &hex("0000 0080")));
     caller.tell(&to_controller);
-    assert!(told(&caller, &mut events, 10).is_some());
+    assert!(told(&mut caller, &mut events, 10).is_some());
     caller.tell(&message(28, &hex("00000001 00000000 00000007 00000007 0000000f 00000000")));
     caller.tell(&to_controller);
-    assert_eq!(told(&caller, &mut events, 10), None, "only misses are wanted");
+    assert_eq!(told(&mut caller, &mut events, 10), None, "only misses are wanted");
     // A reason that there is none of is not remembered.
     caller.tell(&message(28, &[0xff; 24]));
     assert_eq!(caller.ask(&message(26, &[]))[8..12], hex("00000007"));
@@ -173,14 +173,14 @@ fn a_flow_that_is_deleted_is_announced_and_one_that_is_replaced_is_not() {
     let add = Mod { flags: 1, cookie: 7, ..Mod::default() };
     peer.tell(&add.bytes());
     peer.tell(&add.bytes());
-    assert_eq!(told(&peer, &mut events, 11), None);
+    assert_eq!(told(&mut peer, &mut events, 11), None);
     peer.tell(&Mod { command: 3, cookie: 8, cookie_mask: 0xff, ..Mod::default() }.bytes());
     peer.tell(&Mod { command: 3, out_port: 1, ..Mod::default() }.bytes());
     peer.tell(&Mod { command: 3, out_group: 1, ..Mod::default() }.bytes());
     peer.tell(&Mod { command: 4, priority: 99, ..Mod::default() }.bytes());
-    assert_eq!(told(&peer, &mut events, 11), None, "none of these names the flow");
+    assert_eq!(told(&mut peer, &mut events, 11), None, "none of these names the flow");
     peer.tell(&Mod { command: 4, cookie: 7, cookie_mask: 0xff, ..Mod::default() }.bytes());
-    let gone = told(&peer, &mut events, 11).unwrap();
+    let gone = told(&mut peer, &mut events, 11).unwrap();
     assert_eq!(gone[8..20], hex("0000000000000007 0064 02 00"));
 }
 
@@ -278,7 +278,7 @@ fn a_port_does_what_it_is_configured_to() {
         [(1, 1, 0), (1, 4, 0), (1, 32, 1), (1, 64, 1), (2, 1, 0), (2, 4, 1), (2, 32, 0)]
     {
         peer.tell(&port_mod(number, bit, bit));
-        let status = told(&peer, &mut events, 12).unwrap();
+        let status = told(&mut peer, &mut events, 12).unwrap();
         let state = if bit == 1 { 1u32 } else { 4 };
         assert_eq!((status[8], &status[16..20]), (2, &number.to_be_bytes()[..]));
         assert_eq!(
@@ -289,7 +289,7 @@ fn a_port_does_what_it_is_configured_to() {
         assert!(now[16..].chunks(64).any(|port| port[..] == status[16..]), "the description says the same");
         assert_eq!(forwarded(&switch, &udp(0)), passes, "port {number}, bit {bit}");
         peer.tell(&port_mod(number, 0, 0x65));
-        assert!(told(&peer, &mut events, 12).is_some());
+        assert!(told(&mut peer, &mut events, 12).is_some());
         assert_eq!(forwarded(&switch, &udp(0)), 1);
     }
     // A table miss may be forbidden to reach the controller; an action that is no table miss may not.
@@ -297,13 +297,13 @@ fn a_port_does_what_it_is_configured_to() {
     let miss = Mod { priority: 0, instructions: apply(&[output(0xffff_fffd)]), ..Mod::default() };
     peer.tell(&miss.bytes());
     forwarded(&switch, &udp(0));
-    assert_eq!(told(&peer, &mut events, 10).unwrap()[14], 0, "the reason is a miss");
+    assert_eq!(told(&mut peer, &mut events, 10).unwrap()[14], 0, "the reason is a miss");
     peer.tell(&port_mod(1, 64, 64));
     forwarded(&switch, &udp(0));
-    assert_eq!(told(&peer, &mut events, 10), None);
+    assert_eq!(told(&mut peer, &mut events, 10), None);
     peer.tell(&Mod { priority: 1, ..miss }.bytes());
     forwarded(&switch, &udp(0));
-    assert_eq!(told(&peer, &mut events, 10).unwrap()[14], 1, "the reason is an action");
+    assert_eq!(told(&mut peer, &mut events, 10).unwrap()[14], 1, "the reason is an action");
 }
 
 #[test]
@@ -366,11 +366,11 @@ fn a_spent_ttl_reaches_the_controller_that_asks_for_it_and_earlier_outputs_stand
     assert_eq!(forwarded(&switch, &frame), 2);
     frame[22] = 1;
     assert_eq!(forwarded(&switch, &frame), 1);
-    assert_eq!(told(&peer, &mut events, 10), None);
+    assert_eq!(told(&mut peer, &mut events, 10), None);
     peer.tell(&message(28, &hex("00000004 00000000 00000007 00000007 0000000f 00000000")));
     peer.tell(&message(9, &hex("0000 0014")));
     forwarded(&switch, &frame);
-    let packet_in = told(&peer, &mut events, 10).unwrap();
+    let packet_in = told(&mut peer, &mut events, 10).unwrap();
     assert_eq!((packet_in[14], packet_in.len() - 42), (2, 20), "cut to what was configured");
 }
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use heddle_openflow::bundle::{BundleAdd, BundleControl};
-use heddle_openflow::message::{Version, decode};
+use heddle_openflow::message::{NO_BUFFER, Version, decode};
 use heddle_openflow::{Body, Fault, OfError};
 use heddle_pipeline::bridge::Origin;
 use heddle_pipeline::bundle::Edit;
@@ -172,8 +172,13 @@ impl Bundles {
         ) {
             return Err(OfError::BundleMsgUnsup);
         }
-        if let Body::FlowMod(flow_mod) = &message.body {
-            heddle_pipeline::flow_mod::check(flow_mod)?;
+        match &message.body {
+            Body::FlowMod(flow_mod) => heddle_pipeline::flow_mod::check(flow_mod)?,
+            // Packets are kept for too short a time to wait in a bundle.
+            Body::PacketOut(packet) if packet.buffer_id != NO_BUFFER => {
+                return Err(OfError::RequestBufferUnknown);
+            }
+            _ => {}
         }
         if !self.0.contains_key(&add.id) {
             self.open(add.id, add.flags, bytes, bridge)?;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use heddle_openflow::{Body, FlowMod, OfError};
+use heddle_openflow::{FlowMod, OfError};
 use heddle_pipeline::Flow;
 use heddle_pipeline::bridge::Origin;
 use heddle_pipeline::flow_mod::{FlowChange, Gone, flow_removed};
@@ -27,14 +27,10 @@ impl Gathered {
     }
 }
 
-pub(super) fn change(
-    flow_mod: &FlowMod,
-    by: Origin,
-    bridge: &ManagedBridge,
-) -> Result<Option<Body>, OfError> {
+pub(super) fn change(flow_mod: &FlowMod, by: Origin, bridge: &ManagedBridge) -> Result<(), OfError> {
     let changed = bridge.bridge.flow_mod_by(flow_mod, Some(by), bridge.clock.now_ms())?;
     announce(Gathered::One(changed), bridge);
-    Ok(None)
+    Ok(())
 }
 
 /// Tells the controllers of flows that went and asked for it.

@@ -2,7 +2,7 @@
 //! section 6.3.5 and section 7.3.10, OpenFlow 1.4.1 sections 7.4.4 and 7.4.6).
 
 use heddle_flow::{Field, Match};
-use heddle_openflow::message::{self, FlowRemoved, Form, Version};
+use heddle_openflow::message::{self, FlowRemoved, Form, NO_BUFFER, Version};
 use heddle_openflow::packet::reason;
 use heddle_openflow::role::AsyncKind;
 use heddle_openflow::{Body, Message};
@@ -10,6 +10,7 @@ use heddle_pipeline::PacketIn;
 use heddle_pipeline::flow_mod::REMOVED_BY_METER;
 
 use super::Connection;
+use super::buffers::Frame;
 use crate::bridge::{Event, ManagedBridge};
 
 /// Which messages come unasked, as bits by reason: for masters and equals, and for slaves, by [`AsyncKind`].
@@ -52,7 +53,7 @@ impl Connection {
     }
 
     /// What the peer is told of an event, if it wants to be told.
-    pub fn announce(&self, event: &Event, bridge: &ManagedBridge) -> Option<Vec<u8>> {
+    pub fn announce(&mut self, event: &Event, bridge: &ManagedBridge) -> Option<Vec<u8>> {
         let version = self.version?;
         let (kind, reason) = match event {
             Event::PacketIn(packet) => (AsyncKind::PacketIn, packet_reason(packet.reason, version)),
@@ -74,7 +75,7 @@ impl Connection {
             _ if !self.is_told() => return None,
             Event::PacketIn(packet) if packet.unasked && !self.wants_misses() => return None,
             Event::PacketIn(packet) if packet.controller_id != self.controller_id => return None,
-            Event::PacketIn(packet) => self.packet_in(packet, reason),
+            Event::PacketIn(packet) => self.packet_in(packet, reason, bridge),
             Event::PortStatus(reason, port) => Body::PortStatus(*reason, (**port).clone()),
             Event::FlowRemoved(removed) => Body::FlowRemoved(FlowRemoved { reason, ..(**removed).clone() }),
             Event::FlowUpdates => return None,
@@ -85,11 +86,17 @@ impl Connection {
                 Body::RequestForward(inner)
             }
         };
-        let bytes = self.write(body);
-        (!bytes.is_empty()).then_some(bytes)
+        let bytes = Some(self.write(body)).filter(|bytes| !bytes.is_empty())?;
+        match (event, &mut self.paces) {
+            (Event::PacketIn(packet), Some([misses, sent])) => {
+                let pace = if packet.reason == reason::NO_MATCH { misses } else { sent };
+                pace.offer(packet.in_port, bytes, bridge.clock.now_ms())
+            }
+            _ => Some(bytes),
+        }
     }
 
-    fn packet_in(&self, packet: &PacketIn, why: u8) -> Body {
+    fn packet_in(&mut self, packet: &PacketIn, why: u8, bridge: &ManagedBridge) -> Body {
         let mut matching = Match::default();
         matching.set(Field::InPort, u128::from(packet.in_port));
         if packet.metadata != 0 {
@@ -98,16 +105,30 @@ impl Connection {
         for (field, value) in &packet.fields {
             matching.set(*field, *value);
         }
-        // What no action asked for is cut to what the peer configured (section 7.3.2).
-        let wanted =
-            if packet.reason == reason::INVALID_TTL { usize::from(self.miss_send_len) } else { usize::MAX };
+        // What no action asked for is cut to what the peer configured (section 7.3.2); as in Open vSwitch, misses only where
+        // the rest is kept.
+        let places = bridge.packet_buffers();
+        let unasked = packet.reason == reason::INVALID_TTL || packet.unasked && places != 0;
+        let wanted = if unasked { usize::from(self.miss_send_len) } else { usize::MAX };
+        let mut data = &packet.data[..packet.data.len().min(wanted)];
+        let mut buffer_id = NO_BUFFER;
+        if places != 0 && data.len() < packet.total_len.into() {
+            let bytes = packet.whole.clone().unwrap_or_else(|| packet.data[..].into());
+            let frame = Frame { in_port: packet.in_port, bytes };
+            match self.buffers.keep(frame, places, bridge.clock.now_ms()) {
+                Some(number) => buffer_id = number,
+                // What cannot be kept is sent whole (section 7.4.1).
+                None => data = packet.whole.as_deref().unwrap_or(&packet.data),
+            }
+        }
         let told = message::PacketIn {
             reason: why,
             table_id: packet.table,
             cookie: packet.cookie,
             total_len: packet.total_len.into(),
             matching,
-            data: packet.data[..packet.data.len().min(wanted)].to_vec(),
+            data: data.to_vec(),
+            buffer_id,
             userdata: packet.userdata.clone(),
             ..message::PacketIn::default()
         };

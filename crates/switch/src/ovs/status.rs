@@ -69,8 +69,8 @@ fn optional_number(number: Option<i64>) -> Datum {
     number.map_or_else(Datum::empty, |number| Datum::scalar(Atom::Integer(number)))
 }
 
-fn texts(pairs: impl IntoIterator<Item = (&'static str, String)>) -> Datum {
-    Datum::map(pairs.into_iter().map(|(key, value)| (Atom::string(key), Atom::string(value))))
+fn texts(pairs: impl IntoIterator<Item = (impl Into<String>, String)>) -> Datum {
+    Datum::map(pairs.into_iter().map(|(key, value)| (Atom::string(key.into()), Atom::string(value))))
 }
 
 fn mac_text(mac: [u8; 6]) -> String {
@@ -268,10 +268,21 @@ fn controller_columns(name: &str, fares: &Fares) -> Columns {
         ("sec_since_connect", fares.connected.map(seconds)),
         ("sec_since_disconnect", fares.disconnected.map(seconds)),
     ];
+    let paced = fares.paced.into_iter().flat_map(|paced| ["miss", "action"].into_iter().zip(paced));
+    let paced = paced.flat_map(|(kind, of)| {
+        let counts = [
+            ("backlog", of.backlog),
+            ("bypassed", of.bypassed),
+            ("queued", of.queued),
+            ("dropped", of.dropped),
+        ];
+        counts.map(|(what, count)| (format!("packet-in-{kind}-{what}"), count.to_string()))
+    });
+    let status = status.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?))).chain(paced);
     vec![
         ("is_connected", Datum::scalar(Atom::Boolean(fares.connected.is_some()))),
         ("role", optional_text(fares.role)),
-        ("status", texts(status.into_iter().filter_map(|(key, value)| Some((key, value?))))),
+        ("status", texts(status)),
     ]
 }
 

@@ -11,7 +11,7 @@ use heddle_pipeline::table::TableLimit;
 
 use super::{Dummies, Options};
 use crate::config::FailMode;
-use crate::controllers::{Controller, MAX_BACKOFF, PROBE};
+use crate::controllers::{Controller, MAX_BACKOFF, MAX_QUEUE_SIZE, PROBE, QUEUE_SIZE, RateLimit};
 
 /// The tables and columns that are followed.
 pub const FOLLOWED: &[(&str, &[&str])] = &[
@@ -46,7 +46,18 @@ pub const FOLLOWED: &[(&str, &[&str])] = &[
     ("Flow_Table", &["name", "flow_limit", "overflow_policy", "groups"]),
     ("Port", &["name", "interfaces"]),
     ("Interface", &["name", "type", "options", "ofport", "ofport_request", "mac", "mtu_request"]),
-    ("Controller", &["target", "max_backoff", "inactivity_probe"]),
+    (
+        "Controller",
+        &[
+            "target",
+            "max_backoff",
+            "inactivity_probe",
+            "enable_async_messages",
+            "controller_queue_size",
+            "controller_rate_limit",
+            "controller_burst_limit",
+        ],
+    ),
 ];
 
 /// Types of interfaces that Open vSwitch has, and this switch not yet.
@@ -128,6 +139,8 @@ pub struct Bridge {
     pub tables: BTreeMap<u8, (Option<String>, TableLimit)>,
     /// Milliseconds after which a bundle that nobody adds to is forgotten, where something is said.
     pub bundle_idle_ms: Option<u64>,
+    /// Packets that are kept for each controller.
+    pub packet_buffers: usize,
     /// Controllers and what happens without them.
     pub(crate) control: crate::bridge::Wanted,
     /// The rows of its controllers, by their names.
@@ -228,6 +241,8 @@ fn bridge(tables: &Tables, row: Row<'_>, options: Options, restoring: bool) -> B
             .and_then(|text| text.parse::<u64>().ok())
             .filter(|&s| s != 0)
             .map(|s| s.saturating_mul(1000)),
+        // None where nothing is said, as in Open vSwitch, which has none.
+        packet_buffers: other("packet-buffers").and_then(|text| text.parse().ok()).unwrap_or(0),
         control,
         controllers,
         interfaces,
@@ -338,6 +353,15 @@ fn kind(row: Row<'_>, local: bool, dummy: bool, options: Options) -> Result<Kind
     }
 }
 
+/// How many packets a controller gets, where its row bounds that.
+fn limit(row: Row<'_>) -> Option<RateLimit> {
+    let number = |column: &str| row.integer(column).and_then(|number| u32::try_from(number).ok());
+    let per_second = number("controller_rate_limit").filter(|rate| *rate != 0)?;
+    // A packet waits for at most a quarter of a second, as in Open vSwitch.
+    let burst = number("controller_burst_limit").unwrap_or(per_second / 4).max(1);
+    Some(RateLimit { per_second, burst })
+}
+
 fn control(
     tables: &Tables,
     row: Row<'_>,
@@ -347,6 +371,7 @@ fn control(
         "secure" => FailMode::Secure,
         _ => FailMode::Standalone,
     };
+    let queue_size = row.text_of("other_config", "controller-queue-size").and_then(|text| text.parse().ok());
     let mut controllers = Vec::new();
     let mut rows = BTreeMap::new();
     for row in row.references("controller").filter_map(|uuid| tables.row("Controller", uuid)) {
@@ -359,6 +384,13 @@ fn control(
             max_backoff: ms("max_backoff").map_or(MAX_BACKOFF, Duration::from_millis),
             probe: ms("inactivity_probe")
                 .map_or(Some(PROBE), |ms| (ms != 0).then(|| Duration::from_millis(ms))),
+            limit: limit(row),
+            queue_size: row
+                .integer("controller_queue_size")
+                .or(queue_size)
+                .and_then(|size| usize::try_from(size).ok())
+                .map_or(QUEUE_SIZE, |size| size.clamp(1, MAX_QUEUE_SIZE)),
+            asynchronous: row.column("enable_async_messages").as_boolean() != Some(false),
             ..controller
         });
     }

@@ -74,7 +74,8 @@ const BRIDGE: &[Column] = &[
         "other_config",
         "string -> string *",
         "Rarely changed settings: `datapath-id`, `hwaddr`, `mac-aging-time` (seconds), `mac-table-size`, \
-        `forward-bpdu`, `disable-in-band`.",
+        `forward-bpdu`, `disable-in-band`, `controller-queue-size`, `packet-buffers` (packets that are kept for each \
+        controller which got their beginning; none unless said).",
     ),
     EXTERNAL_IDS,
     column("flood_vlans", "integer 0..4095 {0,4096}", "VLANs in which addresses are not learned.").later(),

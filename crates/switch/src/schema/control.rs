@@ -48,10 +48,10 @@ const CONTROLLER: &[Column] = &[
     column("local_ip", "string ?", "Address of the bridge's own interface, in-band.").later(),
     column("local_netmask", "string ?", "Its network mask.").later(),
     column("local_gateway", "string ?", "Its gateway.").later(),
-    column("enable_async_messages", "boolean ?", "Whether it gets packets and news unasked.").later(),
-    column("controller_queue_size", "integer 1..512 ?", "Packets that may wait for it.").later(),
-    column("controller_rate_limit", "integer 100.. ?", "Most packets a second that it gets.").later(),
-    column("controller_burst_limit", "integer 25.. ?", "Burst for that rate.").later(),
+    column("enable_async_messages", "boolean ?", "Whether it gets packets and news unasked."),
+    column("controller_queue_size", "integer 1..512 ?", "Packets that may wait for it while it does not read; it loses the oldest above that."),
+    column("controller_rate_limit", "integer 100.. ?", "Most packets a second that it gets, of those that no flow takes and of those that flows send each."),
+    column("controller_burst_limit", "integer 25.. ?", "Packets at once, and packets that may wait; a quarter of the rate where nothing is said."),
     column("other_config", "string -> string *", "Rarely changed settings.").later(),
     EXTERNAL_IDS,
     column("is_connected", "boolean", "Whether it is connected.").ephemeral(),
@@ -59,7 +59,8 @@ const CONTROLLER: &[Column] = &[
     column(
         "status",
         "string -> string *",
-        "`state`, `sec_since_connect`, `sec_since_disconnect`, `last_error`.",
+        "`state`, `sec_since_connect`, `sec_since_disconnect`, `last_error`; with a rate limit `packet-in-TYPE-backlog`, \
+         `-bypassed`, `-queued` and `-dropped` for the types `miss` and `action`.",
     )
     .ephemeral(),
 ];
