@@ -1,6 +1,6 @@
 //! What versions write differently within many messages: matches, actions and instructions.
 
-use heddle_flow::Match;
+use heddle_flow::{Field, Match};
 
 use crate::action::{Action, Instruction};
 use crate::bytes::Reader;
@@ -27,6 +27,13 @@ pub(crate) fn encode_match(out: &mut Vec<u8>, version: Version, matching: &Match
         Version::V1_1 => v1_1::matching::encode(out, matching),
         _ => oxm::encode_match(out, version, matching),
     }
+}
+
+/// The fields that a match asks, each once, with value and mask and after those that it presupposes: those by which the
+/// version writes it.
+#[must_use]
+pub fn match_fields(matching: &Match, version: Version) -> Vec<(Field, u128, u128)> {
+    oxm::entries(matching, oxm::Numbers::Of(version))
 }
 
 /// Whether a version's own form can say what a flow asks for: read again, it is the same.

@@ -41,6 +41,6 @@ mod v1_1;
 mod version;
 
 pub use action::{Action, Instruction};
-pub use dialect::can_match;
+pub use dialect::{can_match, match_fields};
 pub use error::OfError;
 pub use message::{Body, Command, Fault, FlowMod, Form, Framer, Message, PortDesc, Version, decode};

@@ -111,7 +111,7 @@ pub mod state {
 
 /// Features of a port as OpenFlow 1.1 and later number them. Those up to 10 Gbit/s have the same bits in all versions; what
 /// follows lies four bits lower in OpenFlow 1.0, which has no faster speeds.
-mod features {
+pub mod features {
     const SPEEDS: u32 = 0x7f;
     const REST_AT: u32 = 11;
     const SHIFT: u32 = 4;
@@ -130,12 +130,16 @@ mod features {
         1_000_000_000,
     ];
 
-    pub(super) fn from_10(features: u32) -> u32 {
+    /// Features that OpenFlow 1.0 numbers so.
+    #[must_use]
+    pub fn from_10(features: u32) -> u32 {
         let features = features & ALL_10;
         features & SPEEDS | features >> (REST_AT - SHIFT) << REST_AT
     }
 
-    pub(super) fn to_10(features: u32) -> u32 {
+    /// Features as OpenFlow 1.0 numbers them.
+    #[must_use]
+    pub fn to_10(features: u32) -> u32 {
         (features & SPEEDS | features >> REST_AT << (REST_AT - SHIFT)) & ALL_10
     }
 
