@@ -82,21 +82,21 @@ pub enum AskError {
     #[error("the connection to the switch was lost")]
     Disconnected,
     /// The switch refused.
-    #[error("the switch refused: {}", named(*.number))]
+    #[error("the switch refused: {}", named(*.error, *.number))]
     Refused {
-        /// Type and code.
+        /// Which error it is, if it is known.
+        error: Option<OfError>,
+        /// Type and code, as the switch's version numbers them.
         number: (u16, u16),
         /// What the error quotes, the beginning of the message at least.
         data: Vec<u8>,
     },
 }
 
-/// The name of an error, or its numbers where it has none.
-pub(crate) fn named(number: (u16, u16)) -> String {
-    match OfError::ALL.iter().find(|error| error.number() == number) {
-        Some(error) => error.name().to_owned(),
-        None => format!("error type {} code {}", number.0, number.1),
-    }
+/// The name of an error, or its numbers where it is not known.
+pub(crate) fn named(error: Option<OfError>, number: (u16, u16)) -> String {
+    error
+        .map_or_else(|| format!("error type {} code {}", number.0, number.1), |error| error.name().to_owned())
 }
 
 /// An answer, whole.
@@ -107,6 +107,11 @@ pub struct Answer {
 }
 
 impl Answer {
+    /// An answer of these messages, each of which decodes.
+    pub(crate) fn of(messages: Vec<Vec<u8>>) -> Self {
+        Self { size: messages.iter().map(Vec::len).sum(), messages }
+    }
+
     /// Bytes that it takes.
     #[must_use]
     pub fn size(&self) -> usize {
@@ -248,18 +253,12 @@ impl Asks {
     }
 
     /// The switch refused a message; what came of it if it was a question.
-    pub(crate) fn refused(
-        &mut self,
-        connection: ConnectionId,
-        xid: u32,
-        number: (u16, u16),
-        data: Vec<u8>,
-    ) -> Option<Outcome> {
+    pub(crate) fn refused(&mut self, connection: ConnectionId, xid: u32, error: AskError) -> Option<Outcome> {
         let is = |pending: &Pending| {
             pending.connection == connection && (pending.sent.0 == xid || pending.sent.1 == Some(xid))
         };
         let (&found, _) = self.pending.iter().find(|(_, pending)| is(pending))?;
-        self.finish(found, Some(AskError::Refused { number, data }))
+        self.finish(found, Some(error))
     }
 
     /// A connection is lost.

@@ -22,7 +22,9 @@ pub enum Event {
     PeerError {
         /// Whose connection.
         connection: ConnectionId,
-        /// Type and code.
+        /// Which error it is, if it is known.
+        error: Option<OfError>,
+        /// Type and code, as the switch's version numbers them.
         number: (u16, u16),
         /// The message's id.
         xid: u32,
@@ -39,8 +41,8 @@ impl std::fmt::Display for Event {
             Self::Connected(id, switch) => {
                 write!(f, "connection {}: switch {:016x} is connected", id.0, switch.datapath_id)
             }
-            Self::PeerError { connection, number, xid } => {
-                let error = named(*number);
+            Self::PeerError { connection, error, number, xid } => {
+                let error = named(*error, *number);
                 write!(f, "connection {}: the switch refused message {xid:#x}: {error}", connection.0)
             }
             Self::Refused(id, error) => write!(f, "connection {}: refused with {}", id.0, error.name()),
@@ -246,9 +248,10 @@ impl Controller {
                         }
                     }
                 },
-                Notice::PeerError { number, xid, data } => {
-                    output.events.push(Event::PeerError { connection: id, number, xid });
-                    if let Some(outcome) = self.asks.refused(id, xid, number, data) {
+                Notice::PeerError { error, number, xid, data } => {
+                    output.events.push(Event::PeerError { connection: id, error, number, xid });
+                    let why = AskError::Refused { error, number, data };
+                    if let Some(outcome) = self.asks.refused(id, xid, why) {
                         self.tell(outcome, now_ms, output);
                     }
                 }

@@ -11,6 +11,9 @@ pub mod app;
 pub mod apps;
 mod ask;
 pub mod controller;
+#[doc(hidden)]
+pub mod fuzz;
+pub mod ofctl_rest;
 mod session;
 
 pub use app::{App, Outgoing, Switch, Tables};

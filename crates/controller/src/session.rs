@@ -61,7 +61,7 @@ pub(crate) enum Notice {
     /// A message for the apps, or for who asked.
     Message(Box<Heard>),
     /// The switch reports an error.
-    PeerError { number: (u16, u16), xid: u32, data: Vec<u8> },
+    PeerError { error: Option<OfError>, number: (u16, u16), xid: u32, data: Vec<u8> },
     /// A message was refused.
     Refused(OfError),
     /// The connection is over.
@@ -163,6 +163,11 @@ impl Session {
         Ok((xid, Some(self.xid)))
     }
 
+    fn peer_error(&self, number: (u16, u16), xid: u32, data: Vec<u8>) -> Notice {
+        let error = OfError::of_wire(self.version, number, &data).map(|(error, _)| error);
+        Notice::PeerError { error, number, xid, data }
+    }
+
     fn encoded(&self, xid: u32, body: Body) -> Vec<u8> {
         Message { form: Form::of(self.version), xid, body }.encode()
     }
@@ -236,7 +241,7 @@ impl Session {
                 self.send(Body::FeaturesRequest);
             }
             (State::Hello, Body::Error { number, data }) => {
-                notices.push(Notice::PeerError { number, xid, data });
+                notices.push(self.peer_error(number, xid, data));
                 self.close(CloseReason::NoCommonVersion, notices);
             }
             (State::Hello, _) => self.close(CloseReason::NoHello, notices),
@@ -247,7 +252,7 @@ impl Session {
             (_, Body::Hello(_) | Body::EchoReply(_)) => (),
             (state, Body::Error { number, data }) => {
                 let handshake = matches!(state, State::Features);
-                notices.push(Notice::PeerError { number, xid, data });
+                notices.push(self.peer_error(number, xid, data));
                 if handshake {
                     self.close(CloseReason::FeaturesRefused, notices);
                 }

@@ -315,7 +315,10 @@ fn a_command_is_answered_when_it_is_done_or_refused() {
     let number = OfError::FlowModOverlap.number();
     let error = Body::Error { number, data: vec![1] };
     let output = controller.receive(id, &in_reply(&asked, 0, error, false), 1);
-    assert_eq!(output.answers, [(second, Err(AskError::Refused { number, data: vec![1] }))]);
+    assert_eq!(
+        output.answers,
+        [(second, Err(AskError::Refused { error: Some(OfError::FlowModOverlap), number, data: vec![1] }))]
+    );
     assert!(controller.receive(id, &in_reply(&asked, 1, Body::BarrierReply, false), 1).answers.is_empty());
 
     let question = Question::Experimenter { experimenter: 0x2320, kind: 9, data: vec![7; 3] };
