@@ -10,13 +10,16 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use heddle_controller::apps::{Config, chain};
-use heddle_controller::{App, ConnectionId, Controller, Output};
+use heddle_controller::{Answer, App, AskError, AskId, ConnectionId, Controller, Output, Question, Switch};
 use heddle_daemon::stream::{Listener, Place, Stream};
+use heddle_openflow::Version;
 use serde_json::{Map, Value};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::{mpsc, oneshot};
 
+mod ofctl_rest;
 mod rest;
+mod web;
 
 /// Bytes that may wait for a switch.
 const MAX_UNSENT: usize = 4 << 20;
@@ -31,7 +34,24 @@ enum Heard {
     Bytes(ConnectionId, Vec<u8>),
     Gone(ConnectionId),
     /// Somebody wants to know what the apps know.
-    Asked(oneshot::Sender<Map<String, Value>>),
+    States(oneshot::Sender<Map<String, Value>>),
+    /// Somebody wants to know which switches are connected.
+    Switches(oneshot::Sender<Vec<Switch>>),
+    /// Somebody asks a switch.
+    Asked {
+        datapath_id: u64,
+        question: Question,
+        reply: oneshot::Sender<Result<Answer, AskError>>,
+    },
+}
+
+/// Where the controller is asked by HTTP.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Web {
+    /// Where the apps' state is told.
+    pub rest: Option<SocketAddr>,
+    /// Where switches are asked and changed.
+    pub ofctl_rest: Option<SocketAddr>,
 }
 
 /// The writing side of a connection. Dropping it closes the connection once all is written.
@@ -44,23 +64,28 @@ struct Writer {
 struct Serving {
     controller: Controller,
     writers: HashMap<ConnectionId, Writer>,
+    /// Who waits for answers of switches.
+    asked: HashMap<AskId, oneshot::Sender<Result<Answer, AskError>>>,
     heard: mpsc::Sender<Heard>,
     begun: Instant,
 }
 
-/// The apps that a file names, in its order; a learning switch where there is none.
-pub fn apps(file: Option<&Path>) -> Result<Vec<Box<dyn App>>> {
-    let Some(path) = file else { return Ok(chain(&[Config::Learning])?) };
+/// The apps that a file names, in its order. Where there is none, a learning switch; none at all where switches are
+/// programmed by HTTP, because what a program adds there is then all that there is.
+pub fn apps(file: Option<&Path>, web: &Web) -> Result<Vec<Box<dyn App>>> {
+    let Some(path) = file else {
+        return Ok(if web.ofctl_rest.is_some() { Vec::new() } else { chain(&[Config::Learning])? });
+    };
     let text = std::fs::read_to_string(path).with_context(|| path.display().to_string())?;
     let configs: Vec<Config> = serde_saphyr::from_str(&text).with_context(|| path.display().to_string())?;
     chain(&configs).with_context(|| path.display().to_string())
 }
 
-/// Listens at `places` for switches, and at `rest` for those who ask what the apps know, until `stop` is done.
+/// Listens at `places` for switches, and where `web` says for those who ask, until `stop` is done.
 pub async fn run(
     places: &[Place],
     apps: Vec<Box<dyn App>>,
-    rest: Option<SocketAddr>,
+    web: Web,
     stop: impl Future<Output = ()>,
 ) -> Result<()> {
     let (heard, mut inbox) = mpsc::channel(MAX_UNREAD);
@@ -73,13 +98,17 @@ pub async fn run(
         }
         listeners.spawn(accept(listener, heard.clone()));
     }
-    if let Some(address) = rest {
-        let listener = tokio::net::TcpListener::bind(address).await.with_context(|| address.to_string())?;
-        eprintln!("apps' state at http://{}/apps", listener.local_addr()?);
-        listeners.spawn(rest::serve(listener, heard.clone()));
-    }
-    let mut serving =
-        Serving { controller: Controller::new(apps), writers: HashMap::new(), heard, begun: Instant::now() };
+    listen(web, &heard, &mut listeners).await?;
+    // Apps program switches by OpenFlow 1.3; who programs them by HTTP is told which version they speak.
+    let versions: &[Version] =
+        if apps.is_empty() { &[Version::V1_0, Version::V1_3] } else { &[Version::V1_3] };
+    let mut serving = Serving {
+        controller: Controller::new(apps).with_versions(versions),
+        writers: HashMap::new(),
+        asked: HashMap::new(),
+        heard,
+        begun: Instant::now(),
+    };
     tokio::pin!(stop);
     loop {
         let wait = serving.until_deadline();
@@ -93,6 +122,36 @@ pub async fn run(
             }
         }
     }
+}
+
+/// Listens for those who ask by HTTP; both interfaces may have one address.
+async fn listen(
+    web: Web,
+    heard: &mpsc::Sender<Heard>,
+    listeners: &mut tokio::task::JoinSet<()>,
+) -> Result<()> {
+    let mut routes: Vec<(SocketAddr, axum::Router)> = Vec::new();
+    for (address, router) in
+        [(web.rest, rest::routes(heard.clone())), (web.ofctl_rest, ofctl_rest::routes(heard.clone()))]
+    {
+        let Some(address) = address else { continue };
+        match routes.iter_mut().find(|(known, _)| *known == address && address.port() != 0) {
+            Some((_, known)) => *known = std::mem::take(known).merge(router),
+            None => routes.push((address, router)),
+        }
+    }
+    for (address, router) in routes {
+        let listener = tokio::net::TcpListener::bind(address).await.with_context(|| address.to_string())?;
+        let local = listener.local_addr()?;
+        if web.rest == Some(address) {
+            eprintln!("apps' state at http://{local}/apps");
+        }
+        if web.ofctl_rest == Some(address) {
+            eprintln!("switches at http://{local}/stats/switches");
+        }
+        listeners.spawn(web::serve(listener, router));
+    }
+    Ok(())
 }
 
 async fn accept(listener: Listener, heard: mpsc::Sender<Heard>) {
@@ -137,10 +196,24 @@ impl Serving {
                 self.apply(output);
             }
             Heard::Gone(id) => self.gone(id),
-            Heard::Asked(reply) => {
+            Heard::States(reply) => {
                 let states = self.controller.states(now_ms).map(|(name, state)| (name.to_owned(), state));
                 // Who asked may have gone.
                 let _ = reply.send(states.collect());
+            }
+            Heard::Switches(reply) => {
+                let _ = reply.send(self.controller.switches().collect());
+            }
+            Heard::Asked { datapath_id, question, reply } => {
+                match self.controller.ask(datapath_id, question, now_ms) {
+                    Ok((id, output)) => {
+                        self.asked.insert(id, reply);
+                        self.apply(output);
+                    }
+                    Err(error) => {
+                        let _ = reply.send(Err(error));
+                    }
+                }
             }
         }
     }
@@ -155,6 +228,11 @@ impl Serving {
     fn apply(&mut self, output: Output) {
         for event in output.events {
             eprintln!("{event}");
+        }
+        for (id, answer) in output.answers {
+            if let Some(reply) = self.asked.remove(&id) {
+                let _ = reply.send(answer);
+            }
         }
         for (id, bytes) in output.sends {
             let Some(writer) = self.writers.get(&id) else { continue };

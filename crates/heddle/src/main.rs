@@ -47,7 +47,7 @@ enum Verb {
     Exec(lab::Exec),
     /// Run an OpenFlow 1.3 controller whose switches learn where addresses are.
     #[command(
-        after_help = "Examples:\n  heddle controller\n  heddle controller ptcp:6653:127.0.0.1 punix:/tmp/c0.sock\n  heddle controller --apps examples/apps.yaml --rest 127.0.0.1:8080"
+        after_help = "Examples:\n  heddle controller\n  heddle controller ptcp:6653:127.0.0.1 punix:/tmp/c0.sock\n  heddle controller --apps examples/apps.yaml --rest 127.0.0.1:8080\n  heddle controller --ofctl-rest 127.0.0.1:8080      (then: curl http://127.0.0.1:8080/stats/switches)"
     )]
     Controller {
         /// Where switches call: `ptcp:[PORT][:IP]` or `punix:PATH`.
@@ -59,6 +59,10 @@ enum Verb {
         /// Where the apps' state is told by HTTP: `GET /apps` and `GET /apps/NAME`.
         #[arg(long, value_name = "ADDRESS:PORT")]
         rest: Option<SocketAddr>,
+        /// Where switches are asked and changed by HTTP, in the words of Ryu's `ofctl_rest`: `GET /stats/switches` and
+        /// the others. Without `--apps` no app runs, and switches of OpenFlow 1.0 are taken too.
+        #[arg(long, value_name = "ADDRESS:PORT")]
+        ofctl_rest: Option<SocketAddr>,
     },
     /// Run the bridges of a configuration in the foreground, until SIGINT or SIGTERM.
     #[command(after_help = "Examples:\n  heddle switch examples/two-bridges.json --rundir /tmp/hd\n  \
@@ -166,10 +170,11 @@ fn run(verb: Verb) -> Result<ExitCode> {
     match verb {
         Verb::Lab(arguments) => return lab::run(arguments),
         Verb::Exec(arguments) => return lab::exec(&arguments),
-        Verb::Controller { places, apps, rest } => {
-            let apps = controller::apps(apps.as_deref())?;
+        Verb::Controller { places, apps, rest, ofctl_rest } => {
+            let web = controller::Web { rest, ofctl_rest };
+            let apps = controller::apps(apps.as_deref(), &web)?;
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-            runtime.block_on(controller::run(&places, apps, rest, async {
+            runtime.block_on(controller::run(&places, apps, web, async {
                 let _ = switch::terminated().await;
             }))?;
         }

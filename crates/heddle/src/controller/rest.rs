@@ -5,25 +5,21 @@ use axum::http::StatusCode;
 use axum::routing::get;
 use axum::{Json, Router};
 use serde_json::{Map, Value};
-use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
 
 use super::Heard;
 
 type Refusal = (StatusCode, &'static str);
 
-/// Answers until the task ends.
-pub(super) async fn serve(listener: TcpListener, heard: mpsc::Sender<Heard>) {
-    let routes = Router::new().route("/apps", get(all)).route("/apps/{name}", get(one)).with_state(heard);
-    if let Err(error) = axum::serve(listener, routes).await {
-        eprintln!("the web interface ended: {error}");
-    }
+/// `GET /apps` and `GET /apps/NAME`.
+pub(super) fn routes(heard: mpsc::Sender<Heard>) -> Router {
+    Router::new().route("/apps", get(all)).route("/apps/{name}", get(one)).with_state(heard)
 }
 
 async fn states(heard: &mpsc::Sender<Heard>) -> Result<Map<String, Value>, Refusal> {
     const ENDING: Refusal = (StatusCode::SERVICE_UNAVAILABLE, "the controller is ending");
     let (reply, answer) = oneshot::channel();
-    heard.send(Heard::Asked(reply)).await.map_err(|_| ENDING)?;
+    heard.send(Heard::States(reply)).await.map_err(|_| ENDING)?;
     answer.await.map_err(|_| ENDING)
 }
 
