@@ -3,7 +3,7 @@
 use heddle_openflow::bundle::{BundleAdd, BundleControl, flags};
 use heddle_openflow::group::GroupCommand;
 use heddle_openflow::text::parse_group;
-use heddle_openflow::{Body, Form, Message, OfError, Version};
+use heddle_openflow::{Body, Command, FlowMod, Form, Message, OfError, Version};
 
 use super::connection::{Batch, Connection, xid};
 use super::flow_text::parse_line;
@@ -64,7 +64,9 @@ pub fn send(
         let (more, refused) = control(connection, batch, BundleControl::CLOSE, &mut sent)?;
         errors.extend(more);
         let next = if errors.is_empty() { BundleControl::COMMIT } else { BundleControl::DISCARD };
-        let batch = connection.batch();
+        // Where a bundle is refused as a whole, errors are about the messages that were added before.
+        let first = sent.first().map_or(0, |(id, _)| *id);
+        let batch = connection.batch().since(first);
         let (more, unfinished) = control(connection, batch, next, &mut sent)?;
         errors.extend(more);
         failed = refused || unfinished || next == BundleControl::DISCARD;
@@ -100,7 +102,14 @@ fn line(text: &str) -> Result<Body, Fatal> {
         return super::commands::parse_packet_out(packet);
     }
     match rest("flow") {
-        Some(flow) => parse_line(flow).map(Body::FlowMod),
+        Some(flow) => {
+            let mut flow = parse_line(flow)?;
+            let deletes = matches!(flow.command, Command::Delete | Command::DeleteStrict);
+            if flow.table_id == FlowMod::ALL_TABLES && !deletes {
+                flow.table_id = 0;
+            }
+            Ok(Body::FlowMod(flow))
+        }
         None => fail(format!(
             "unexpected bundle message type: {}",
             text.split([' ', '\t']).next().unwrap_or(text)

@@ -378,6 +378,11 @@ pub struct Batch {
 }
 
 impl Batch {
+    /// Keeps errors about earlier messages too, from this id on.
+    pub fn since(self, first: u32) -> Self {
+        Self { first, ..self }
+    }
+
     /// Keeps an error that is about one of the messages up to `last`, unless there were many.
     fn take_error(&mut self, message: Vec<u8>, last: u32) {
         if (self.first..=last).contains(&xid(&message))
