@@ -202,6 +202,11 @@ impl<T: Translator> Engine<T> {
         &self.core.executor.drops
     }
 
+    /// Packets and bytes that left by a port, by the queue that an action gave them.
+    pub fn queued(&self, port: u32) -> BTreeMap<u32, (u64, u64)> {
+        self.core.executor.queued(port)
+    }
+
     /// Frames that were cut or checksummed here because the device they left by does not.
     pub fn software_offloads(&self) -> u64 {
         self.core.executor.software_offloads

@@ -39,9 +39,14 @@ pub(crate) struct Executor<T> {
     /// Packets to be looked up again, in the order they came.
     pub recirculated: Vec<Recirculated>,
     pub drops: BTreeMap<&'static str, u64>,
+    /// Packets and bytes that left by a port and a queue other than its own choice.
+    queued: BTreeMap<(u32, u32), (u64, u64)>,
     pub software_offloads: u64,
     pub now_ms: u64,
 }
+
+/// Queues, of all ports, whose packets are counted.
+const MAX_QUEUES: usize = 65_536;
 
 /// Whether an action works on the wire's packets, and not on segments.
 fn needs_wire_packets(action: &Action) -> bool {
@@ -57,6 +62,7 @@ impl<T: Translator> Executor<T> {
             pool: PacketPool::new(1024),
             recirculated: Vec::new(),
             drops: BTreeMap::new(),
+            queued: BTreeMap::new(),
             software_offloads: 0,
             now_ms: 0,
         }
@@ -82,6 +88,23 @@ impl<T: Translator> Executor<T> {
         if let Some(port) = self.tx.get_mut(number as usize) {
             *port = None;
         }
+        self.queued.retain(|(port, _), _| *port != number);
+    }
+
+    #[cold]
+    fn count_queue(&mut self, packet: &Packet, number: u32) {
+        let place = (number, packet.queue);
+        if self.queued.len() < MAX_QUEUES || self.queued.contains_key(&place) {
+            let count = self.queued.entry(place).or_default();
+            count.0 += packet.wire_packets();
+            count.1 += packet.wire_bytes();
+        }
+    }
+
+    /// Packets and bytes that left by a port, by queue.
+    pub fn queued(&self, number: u32) -> BTreeMap<u32, (u64, u64)> {
+        let of_port = self.queued.range((number, 0)..=(number, u32::MAX));
+        of_port.map(|((_, queue), count)| (*queue, *count)).collect()
     }
 
     /// Translates with a panic contained: it costs the packet that met it.
@@ -251,6 +274,9 @@ impl<T: Translator> Executor<T> {
 
     #[inline]
     pub fn output(&mut self, packet: Packet, number: u32) {
+        if packet.queue != 0 {
+            self.count_queue(&packet, number);
+        }
         let Some(Some(port)) = self.tx.get_mut(number as usize) else {
             return self.drop_packet(packet, "output port is gone");
         };

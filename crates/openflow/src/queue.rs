@@ -83,7 +83,7 @@ pub(crate) fn encode_config(out: &mut Vec<u8>, version: Version, number: u32, qu
         let wide = version >= Version::V1_2;
         out.u32(queue.queue);
         if wide {
-            out.u32(number);
+            out.u32(queue.port);
         }
         let at = out.len();
         out.zeros(if wide { 8 } else { 4 });

@@ -21,7 +21,7 @@ use heddle_pipeline::{Bridge, Network, PacketIn, Pipeline, Port, Translation};
 use heddle_wire::Packet;
 use tokio::sync::{Notify, broadcast};
 
-use crate::config::FailMode;
+use crate::config::{FailMode, PortQueues};
 use crate::connection::{Control, Gathered, announce, port_description};
 use crate::controllers::{Controller, Faring};
 
@@ -95,6 +95,7 @@ pub struct ManagedBridge {
     packets_out: AtomicU32,
     bundle_idle_ms: AtomicU64,
     packet_buffers: AtomicUsize,
+    queues: Mutex<BTreeMap<String, PortQueues>>,
     table_names: Mutex<BTreeMap<u8, String>>,
 }
 
@@ -157,6 +158,7 @@ impl ManagedBridge {
             packets_out: AtomicU32::new(0),
             bundle_idle_ms: AtomicU64::new(BUNDLE_IDLE_MS),
             packet_buffers: AtomicUsize::new(0),
+            queues: Mutex::default(),
             table_names: Mutex::default(),
             clock,
         }
@@ -361,6 +363,30 @@ impl ManagedBridge {
     pub fn set_packet_buffers(&self, count: usize) {
         self.packet_buffers.store(count.min(MAX_PACKET_BUFFERS), Ordering::Relaxed);
         self.bridge.keeps_packets.store(count != 0, Ordering::Relaxed);
+    }
+
+    /// What is said of queues, by the names of ports.
+    pub(crate) fn queues(&self) -> MutexGuard<'_, BTreeMap<String, PortQueues>> {
+        self.queues.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Says what queues there are, by the names of ports; those that stay as they are keep their age.
+    pub fn set_queues(&self, mut wanted: BTreeMap<String, PortQueues>) {
+        let mut queues = self.queues();
+        for (port, said) in &mut wanted {
+            said.since_ms = self.clock.now_ms();
+            if let Some(old) = queues.get(port)
+                && *said == (PortQueues { since_ms: said.since_ms, ..old.clone() })
+            {
+                said.since_ms = old.since_ms;
+            }
+        }
+        *queues = wanted;
+    }
+
+    /// Packets and bytes that left by a datapath port, by the queue that an action gave them.
+    pub(crate) fn queue_counters(&self, datapath_port: u32) -> BTreeMap<u32, (u64, u64)> {
+        self.datapath.ask(move |context| context.engine.queued(datapath_port)).unwrap_or_default()
     }
 
     /// The devices by OpenFlow port number.

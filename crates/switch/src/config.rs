@@ -6,6 +6,26 @@
 
 use serde::{Deserialize, Serialize};
 
+/// What is said of the queues of a port.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PortQueues {
+    /// What the port may send, in bit/s.
+    pub max_bps: Option<u64>,
+    /// Queues by number.
+    pub queues: std::collections::BTreeMap<u32, QueueRates>,
+    /// Since when they are as they are, in milliseconds of the datapath's clock.
+    pub since_ms: u64,
+}
+
+/// What a queue is promised and allowed, in bit/s.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct QueueRates {
+    /// Rate that it is guaranteed.
+    pub min_bps: Option<u64>,
+    /// Rate that it may not pass.
+    pub max_bps: Option<u64>,
+}
+
 /// Most bytes of JSON in one datagram.
 pub const MAX_DATAGRAM: usize = 128 * 1024;
 /// Most descriptors that ride along with one datagram (the kernel takes 253).

@@ -12,6 +12,7 @@ mod monitors;
 mod news;
 mod pace;
 mod ports;
+mod queues;
 mod statistics;
 
 use std::sync::Arc;
@@ -24,7 +25,9 @@ use heddle_openflow::multipart::{Reply, Request};
 use heddle_openflow::packet::{PacketOut, reason};
 use heddle_openflow::role::{AsyncConfig, AsyncKind, RoleStatus, status_reason};
 use heddle_openflow::table::config;
-use heddle_openflow::{Action, Body, Command, Fault, FlowMod, Framer, Instruction, Message, OfError, port};
+use heddle_openflow::{
+    Action, Body, Command, Fault, FlowMod, Framer, Instruction, Message, OfError, port, queue,
+};
 use heddle_pipeline::bridge::Origin;
 use heddle_pipeline::flow_mod::TABLES;
 use heddle_pipeline::table::Fragments;
@@ -329,8 +332,7 @@ impl Connection {
                 None
             }
             Body::QueueConfigRequest(number) => {
-                statistics::port_or(number, bridge, OfError::QueueBadPort)?;
-                Some(Body::QueueConfigReply(number, Vec::new()))
+                Some(Body::QueueConfigReply(number, queues::descriptions(number, queue::ALL, bridge)?))
             }
             Body::MultipartRequest(request) => {
                 // A request that is so long as to need several parts is not to be had.

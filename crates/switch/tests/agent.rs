@@ -49,15 +49,15 @@ fn the_features_are_those_that_work() {
     assert_eq!(features[8..], hex("0000020000000001 00000100 fe 00 0000 0000004f 00000000"));
     assert_eq!(peer.ask(&message(7, &[]))[8..], hex("0000 0000"));
     assert_eq!(Peer::new(&switch, true).ask(&message(7, &[]))[8..], hex("0000 0080"));
-    for (kind, length) in
-        [(5, "ffffffff ffffffff"), (6, "fffffffc 00000000"), (7, ""), (9, "ffffffff 00000000")]
-    {
+    for (kind, length) in [(6, "fffffffc 00000000"), (7, ""), (9, "ffffffff 00000000")] {
         assert_eq!(peer.ask(&multipart(kind, length)).len(), 16, "there are none of {kind}");
     }
     let features = peer.ask(&multipart(8, ""));
     assert_eq!(features[16..24], hex("0000000f 0000000f"), "every type, weights, liveness, chaining");
     assert_eq!(peer.ask(&multipart(11, ""))[16..], hex("00010000 00000006 0000000f 08 00 0000"));
-    assert_eq!(peer.ask(&message(22, &hex("ffffffff 00000000")))[8..], hex("ffffffff 00000000"));
+    let queues = peer.ask(&message(22, &hex("ffffffff 00000000")));
+    let of = |port: u32| hex(&format!("00000000 {port:08x} 0010 000000000000"));
+    assert_eq!(queues[8..], [hex("ffffffff 00000000"), of(1), of(2)].concat(), "each port has one");
 }
 
 #[test]

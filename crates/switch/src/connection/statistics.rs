@@ -16,6 +16,7 @@ use heddle_pipeline::group::MAX_GROUPS;
 use heddle_pipeline::meter::{MAX_BANDS, MAX_METERS};
 use heddle_pipeline::{Attachment, Flow, Port};
 
+use super::queues;
 use crate::bridge::ManagedBridge;
 
 /// Current features of a port: 10 Gbit/s, copper.
@@ -63,14 +64,8 @@ pub(super) fn answer(request: Request, form: Form, bridge: &ManagedBridge) -> Re
             bridge.flush();
             Reply::PortStats(bridge.port_stats(number))
         }
-        Request::QueueStats(number, queue) => {
-            port_or(number, bridge, OfError::QueueBadPort)?;
-            // No port has queues.
-            if queue != u32::MAX {
-                return Err(OfError::QueueBadQueue);
-            }
-            Reply::QueueStats(Vec::new())
-        }
+        Request::QueueStats(number, queue) => Reply::QueueStats(queues::statistics(number, queue, bridge)?),
+        Request::QueueDesc(number, queue) => Reply::QueueDesc(queues::descriptions(number, queue, bridge)?),
         Request::TableFeatures => {
             Reply::TableFeatures((0..TABLES).map(|table| table_features(table, bridge)).collect())
         }
@@ -100,12 +95,10 @@ pub(super) fn answer(request: Request, form: Form, bridge: &ManagedBridge) -> Re
             Reply::MeterConfig(meters.iter().map(|entry| entry.config.clone()).collect())
         }
         Request::MeterFeatures => Reply::MeterFeatures(METER_FEATURES),
-        // Nobody can configure queues or tables so, or sample flows yet; who watches flows is the connection's.
-        Request::TableDesc
-        | Request::QueueDesc(..)
-        | Request::FlowMonitor(_)
-        | Request::IpfixBridge
-        | Request::IpfixFlow => return Err(unsupported(request.kind(), form)),
+        // Nobody can configure tables so, or sample flows yet; who watches flows is the connection's.
+        Request::TableDesc | Request::FlowMonitor(_) | Request::IpfixBridge | Request::IpfixFlow => {
+            return Err(unsupported(request.kind(), form));
+        }
     })
 }
 
@@ -181,7 +174,7 @@ fn table_features(table_id: u8, bridge: &ManagedBridge) -> TableFeatures {
 }
 
 /// Current features and speed, in kbit/s, of a port by its kind of device: what is in memory only says nothing.
-fn features_of(kind: &str) -> (u32, u32) {
+pub(super) fn features_of(kind: &str) -> (u32, u32) {
     if kind == "dummy" { (0, 0) } else { (FEATURES, SPEED_KBPS) }
 }
 

@@ -77,6 +77,7 @@ impl Vswitchd {
             .bridge
             .fdb
             .configure(bridge.aging_s.map(|seconds| seconds.saturating_mul(1000)), bridge.addresses);
+        managed.set_queues(bridge.queues.clone());
         managed.set_packet_buffers(bridge.packet_buffers);
         managed.set_bundle_idle_ms(bridge.bundle_idle_ms.unwrap_or(BUNDLE_IDLE_MS));
         managed.set_tables(&bridge.tables);

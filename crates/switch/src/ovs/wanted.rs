@@ -10,7 +10,7 @@ use heddle_ovsdb::types::{Atom, Uuid};
 use heddle_pipeline::table::TableLimit;
 
 use super::{Dummies, Options};
-use crate::config::FailMode;
+use crate::config::{FailMode, PortQueues, QueueRates};
 use crate::controllers::{Controller, MAX_BACKOFF, MAX_QUEUE_SIZE, PROBE, QUEUE_SIZE, RateLimit};
 
 /// The tables and columns that are followed.
@@ -44,7 +44,9 @@ pub const FOLLOWED: &[(&str, &[&str])] = &[
         ],
     ),
     ("Flow_Table", &["name", "flow_limit", "overflow_policy", "groups"]),
-    ("Port", &["name", "interfaces"]),
+    ("Port", &["name", "interfaces", "qos"]),
+    ("QoS", &["queues", "other_config"]),
+    ("Queue", &["other_config"]),
     ("Interface", &["name", "type", "options", "ofport", "ofport_request", "mac", "mtu_request"]),
     (
         "Controller",
@@ -141,6 +143,8 @@ pub struct Bridge {
     pub bundle_idle_ms: Option<u64>,
     /// Packets that are kept for each controller.
     pub packet_buffers: usize,
+    /// What is said of queues, by the names of interfaces.
+    pub queues: BTreeMap<String, PortQueues>,
     /// Controllers and what happens without them.
     pub(crate) control: crate::bridge::Wanted,
     /// The rows of its controllers, by their names.
@@ -217,7 +221,9 @@ fn bridge(tables: &Tables, row: Row<'_>, options: Options, restoring: bool) -> B
     let mut interfaces = BTreeMap::new();
     let mut remembered = BTreeMap::new();
     let ports = row.references("ports").filter_map(|uuid| tables.row("Port", uuid));
-    let rows = ports.flat_map(|port| port.references("interfaces").collect::<Vec<_>>());
+    let ports: Vec<Row<'_>> = ports.collect();
+    let queues = ports.iter().flat_map(|port| queues(tables, *port)).collect();
+    let rows = ports.iter().flat_map(|port| port.references("interfaces").collect::<Vec<_>>());
     for row in rows.filter_map(|uuid| tables.row("Interface", uuid)) {
         let interface = interface(row, &name, dummy, options);
         let number = row.integer("ofport").and_then(port_number);
@@ -243,12 +249,31 @@ fn bridge(tables: &Tables, row: Row<'_>, options: Options, restoring: bool) -> B
             .map(|s| s.saturating_mul(1000)),
         // None where nothing is said, as in Open vSwitch, which has none.
         packet_buffers: other("packet-buffers").and_then(|text| text.parse().ok()).unwrap_or(0),
+        queues,
         control,
         controllers,
         interfaces,
         remembered,
         name,
     }
+}
+
+/// What a port's QoS row says of queues, for each of its interfaces.
+fn queues(tables: &Tables, port: Row<'_>) -> Vec<(String, PortQueues)> {
+    let Some(qos) = port.references("qos").next().and_then(|uuid| tables.row("QoS", uuid)) else {
+        return Vec::new();
+    };
+    let rate = |row: Row<'_>, key: &str| row.text_of("other_config", key).and_then(|text| text.parse().ok());
+    let queue = |(number, row): (&Atom, &Atom)| {
+        let Atom::Integer(number) = number else { return None };
+        let row = tables.row("Queue", row.as_uuid()?)?;
+        let rates = QueueRates { min_bps: rate(row, "min-rate"), max_bps: rate(row, "max-rate") };
+        Some((u32::try_from(*number).ok()?, rates))
+    };
+    let queues = qos.column("queues").pairs().filter_map(queue).collect();
+    let said = PortQueues { max_bps: rate(qos, "max-rate"), queues, since_ms: 0 };
+    let interfaces = port.references("interfaces").filter_map(|uuid| tables.row("Interface", uuid));
+    interfaces.map(|row| (row.text("name").to_owned(), said.clone())).collect()
 }
 
 /// What is said of flow tables.

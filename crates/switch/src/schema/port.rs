@@ -45,7 +45,11 @@ const PORT: &[Column] = &[
         "How it treats VLANs; `access` where it has a tag, else `trunk`.",
     )
     .later(),
-    column("qos", "ref QoS ?", "How its packets are shaped.").later(),
+    column(
+        "qos",
+        "ref QoS ?",
+        "Its queues, which controllers are told of and which packets are counted by; nothing is shaped yet.",
+    ),
     column("mac", "string ?", "Ethernet address of a bond's own interface.").later(),
     column("bond_mode", "string balance-tcp|balance-slb|active-backup ?", "How a bond shares its packets.")
         .later(),
@@ -71,8 +75,12 @@ const PORT: &[Column] = &[
 
 const QOS: &[Column] = &[
     column("type", "string", "`linux-htb`, `linux-hfsc` and others.").later(),
-    column("queues", "integer 0..4294967295 -> ref Queue *", "Its queues by their number.").later(),
-    column("other_config", "string -> string *", "Settings: `max-rate` in bit/s.").later(),
+    column("queues", "integer 0..4294967295 -> ref Queue *", "Its queues by their number."),
+    column(
+        "other_config",
+        "string -> string *",
+        "Settings: `max-rate` in bit/s, of which controllers are told queues' shares.",
+    ),
     EXTERNAL_IDS,
 ];
 
@@ -81,8 +89,7 @@ const QUEUE: &[Column] = &[
     column(
         "other_config",
         "string -> string *",
-        "Settings: `min-rate` and `max-rate` in bit/s, `burst` in bits, `priority`.",
-    )
-    .later(),
+        "Settings: `min-rate` and `max-rate` in bit/s, which controllers are told; `burst` in bits and `priority` are kept.",
+    ),
     EXTERNAL_IDS,
 ];
