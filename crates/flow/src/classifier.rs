@@ -14,21 +14,64 @@ use crate::layout::WORDS;
 /// Something that a classifier holds: a flow with its match and priority.
 pub trait Rule {
     /// What it matches.
-    fn matching(&self) -> &Match;
+    fn matching(&self) -> Match;
     /// The higher wins.
     fn priority(&self) -> u16;
 }
 
+/// Flows of one key by falling priority: mostly one, which needs no list.
+enum Rules<R> {
+    One(Arc<R>),
+    Several(Arc<[Arc<R>]>),
+}
+
+impl<R> Clone for Rules<R> {
+    fn clone(&self) -> Self {
+        match self {
+            Self::One(rule) => Self::One(Arc::clone(rule)),
+            Self::Several(rules) => Self::Several(Arc::clone(rules)),
+        }
+    }
+}
+
+impl<R> Rules<R> {
+    fn as_slice(&self) -> &[Arc<R>] {
+        match self {
+            Self::One(rule) => std::slice::from_ref(rule),
+            Self::Several(rules) => rules,
+        }
+    }
+
+    /// These rules; `None` where there is none.
+    fn of(mut rules: Vec<Arc<R>>) -> Option<Self> {
+        match rules.len() {
+            0 => None,
+            1 => rules.pop().map(Self::One),
+            _ => Some(Self::Several(rules.into())),
+        }
+    }
+}
+
 /// Flows of equal mask.
-#[derive(Clone)]
 struct Subtable<R> {
     mask: FlowMask,
     /// Words of the mask that are not zero.
     words: Arc<[u8]>,
-    /// By masked words; flows of one key by falling priority.
-    rules: HashTrieMapSync<Box<[u64]>, Arc<[Arc<R>]>>,
+    /// By masked words.
+    rules: HashTrieMapSync<Box<[u64]>, Rules<R>>,
     /// How many flows each priority has, to know the highest when one goes.
     priorities: RedBlackTreeMapSync<u16, usize>,
+}
+
+impl<R> Clone for Subtable<R> {
+    fn clone(&self) -> Self {
+        Self {
+            mask: self.mask,
+            words: Arc::clone(&self.words),
+            rules: self.rules.clone(),
+            priorities: self.priorities.clone(),
+        }
+    }
 }
 
 impl<R: Rule> Subtable<R> {
@@ -53,10 +96,46 @@ impl<R: Rule> Subtable<R> {
         self.words.len()
     }
 
-    fn find(&self, key: &FlowKey) -> Option<&Arc<[Arc<R>]>> {
+    fn find(&self, key: &FlowKey) -> &[Arc<R>] {
         let mut words = [0; WORDS];
         let count = self.masked(key, &mut words);
-        self.rules.get(&words[..count])
+        self.rules.get(&words[..count]).map_or(&[], Rules::as_slice)
+    }
+
+    /// Puts `new` in the place of the flow of this key and priority, which is returned; nothing, to remove it.
+    fn replace(&mut self, key: &FlowKey, priority: u16, new: Option<Arc<R>>) -> Option<Arc<R>> {
+        let mut words = [0; WORDS];
+        let count = self.masked(key, &mut words);
+        let there = self.rules.get(&words[..count]).map_or(&[][..], Rules::as_slice);
+        let at = there.partition_point(|other| other.priority() > priority);
+        let old = there.get(at).filter(|other| other.priority() == priority).cloned();
+        if new.is_none() && old.is_none() {
+            return None;
+        }
+        let mut rules = there.to_vec();
+        self.count(priority, usize::from(new.is_some()), usize::from(old.is_some()));
+        rules.splice(at..at + usize::from(old.is_some()), new);
+        match Rules::of(rules) {
+            Some(rules) => {
+                self.rules.insert_mut(words[..count].into(), rules);
+            }
+            None => {
+                self.rules.remove_mut(&words[..count]);
+            }
+        }
+        old
+    }
+
+    fn count(&mut self, priority: u16, more: usize, fewer: usize) {
+        if more == fewer {
+            return;
+        }
+        match self.priorities.get(&priority).copied().unwrap_or(0) + more - fewer {
+            0 => {
+                self.priorities.remove_mut(&priority);
+            }
+            count => self.priorities.insert_mut(priority, count),
+        }
     }
 }
 
@@ -103,7 +182,7 @@ impl<R: Rule> Classifier<R> {
                 break;
             }
             looked_at.union(&subtable.mask);
-            if let Some(found) = subtable.find(key).and_then(|rules| rules.first())
+            if let Some(found) = subtable.find(key).first()
                 && best.is_none_or(|best| found.priority() > best.priority())
             {
                 best = Some(found);
@@ -118,7 +197,7 @@ impl<R: Rule> Classifier<R> {
         let mut found: Vec<&Arc<R>> = Vec::new();
         for subtable in self.subtables.iter() {
             looked_at.union(&subtable.mask);
-            found.extend(subtable.find(key).into_iter().flat_map(|rules| rules.iter()));
+            found.extend(subtable.find(key));
         }
         found.sort_by_key(|rule| std::cmp::Reverse(rule.priority()));
         found
@@ -127,98 +206,63 @@ impl<R: Rule> Classifier<R> {
     /// The flow with exactly this match and priority.
     pub fn find(&self, matching: &Match, priority: u16) -> Option<&Arc<R>> {
         let subtable = self.subtables.iter().find(|subtable| subtable.mask == *matching.mask())?;
-        subtable.find(matching.key())?.iter().find(|rule| rule.priority() == priority)
+        subtable.find(matching.key()).iter().find(|rule| rule.priority() == priority)
     }
 
     /// Every flow, in no particular order.
     pub fn iter(&self) -> impl Iterator<Item = &Arc<R>> {
-        self.subtables.iter().flat_map(|subtable| subtable.rules.values().flat_map(|rules| rules.iter()))
+        self.subtables.iter().flat_map(|subtable| subtable.rules.values().flat_map(Rules::as_slice))
     }
 
     /// Adds a flow; returns the one with the same match and priority that it replaces.
     pub fn insert(&mut self, rule: Arc<R>) -> Option<Arc<R>> {
-        let old = self.remove(rule.matching(), rule.priority());
-        let (index, mut subtable) = self.subtable_of(rule.matching().mask());
-        let mut rules: Vec<Arc<R>> =
-            subtable.find(rule.matching().key()).map(|rules| rules.to_vec()).unwrap_or_default();
-        let at = rules.partition_point(|other| other.priority() > rule.priority());
-        rules.insert(at, Arc::clone(&rule));
-        let count = subtable.priorities.get(&rule.priority()).map_or(1, |count| count + 1);
-        subtable.priorities.insert_mut(rule.priority(), count);
-        subtable.replace(rule.matching().key(), rules);
-        self.put(index, subtable);
-        self.len += 1;
+        let (matching, priority) = (rule.matching(), rule.priority());
+        let old = self.replace(&matching, priority, Some(rule));
+        self.len += usize::from(old.is_none());
         old
     }
 
     /// Removes the flow with exactly this match and priority.
     pub fn remove(&mut self, matching: &Match, priority: u16) -> Option<Arc<R>> {
-        let old = Arc::clone(self.find(matching, priority)?);
-        let (index, mut subtable) = self.subtable_of(matching.mask());
-        let rules = subtable.find(matching.key())?;
-        let left: Vec<Arc<R>> = rules.iter().filter(|rule| rule.priority() != priority).cloned().collect();
-        subtable.replace(matching.key(), left);
-        match subtable.priorities.get(&priority).copied() {
-            None | Some(1) => {
-                subtable.priorities.remove_mut(&priority);
-            }
-            Some(count) => subtable.priorities.insert_mut(priority, count - 1),
-        }
-        self.put(index, subtable);
-        self.len -= 1;
-        Some(old)
+        let old = self.replace(matching, priority, None);
+        self.len -= usize::from(old.is_some());
+        old
     }
 
-    fn subtable_of(&self, mask: &FlowMask) -> (Option<usize>, Subtable<R>) {
-        let index = self.subtables.iter().position(|subtable| subtable.mask == *mask);
-        let subtable = match index.and_then(|index| self.subtables.get(index)) {
-            Some(subtable) => Subtable {
-                mask: subtable.mask,
-                words: Arc::clone(&subtable.words),
-                rules: subtable.rules.clone(),
-                priorities: subtable.priorities.clone(),
-            },
-            None => Subtable::new(mask),
+    /// Changes the subtable of a mask. What no snapshot shares is changed where it is, so that many changes at once copy each
+    /// part of the tables once.
+    fn replace(&mut self, matching: &Match, priority: u16, new: Option<Arc<R>>) -> Option<Arc<R>> {
+        let mask = matching.mask();
+        let Some(index) = self.subtables.iter().position(|subtable| subtable.mask == *mask) else {
+            let mut subtable = Subtable::new(mask);
+            subtable.replace(matching.key(), priority, Some(new?));
+            self.put(subtable);
+            return None;
         };
-        (index, subtable)
+        let subtable = Arc::make_mut(self.subtables.get_mut(index)?);
+        let before = subtable.max_priority();
+        let old = subtable.replace(matching.key(), priority, new);
+        if subtable.rules.is_empty() || subtable.max_priority() != before {
+            let subtable = self.take(index);
+            subtable.into_iter().filter(|subtable| !subtable.rules.is_empty()).for_each(|one| self.put(one));
+        }
+        old
     }
 
-    /// Puts a changed subtable back where its highest priority belongs.
-    fn put(&mut self, index: Option<usize>, subtable: Subtable<R>) {
-        if let Some(index) = index
-            && !subtable.rules.is_empty()
-            && self.subtables.get(index).map(|old| old.max_priority()) == Some(subtable.max_priority())
-        {
-            self.subtables.set_mut(index, Arc::new(subtable));
-            return;
-        }
-        let mut all: Vec<Arc<Subtable<R>>> = self
-            .subtables
-            .iter()
-            .enumerate()
-            .filter(|(at, _)| Some(*at) != index)
-            .map(|(_, subtable)| Arc::clone(subtable))
-            .collect();
-        if !subtable.rules.is_empty() {
-            let at = all.partition_point(|other| other.max_priority() >= subtable.max_priority());
-            all.insert(at, Arc::new(subtable));
-        }
+    /// Takes a subtable out.
+    fn take(&mut self, index: usize) -> Option<Subtable<R>> {
+        let taken = self.subtables.get(index).map(|subtable| (**subtable).clone());
+        let others = self.subtables.iter().enumerate().filter(|(at, _)| *at != index);
+        self.subtables = others.map(|(_, subtable)| Arc::clone(subtable)).collect();
+        taken
+    }
+
+    /// Puts a subtable where its highest priority belongs.
+    fn put(&mut self, subtable: Subtable<R>) {
+        let mut all: Vec<Arc<Subtable<R>>> = self.subtables.iter().map(Arc::clone).collect();
+        let at = all.partition_point(|other| other.max_priority() >= subtable.max_priority());
+        all.insert(at, Arc::new(subtable));
         self.subtables = all.into_iter().collect();
-    }
-}
-
-impl<R> Subtable<R> {
-    fn replace(&mut self, key: &FlowKey, rules: Vec<Arc<R>>) {
-        let words: Box<[u64]> = self
-            .words
-            .iter()
-            .map(|&word| key.words[usize::from(word)] & self.mask.words[usize::from(word)])
-            .collect();
-        if rules.is_empty() {
-            self.rules.remove_mut(&words);
-        } else {
-            self.rules.insert_mut(words, rules.into());
-        }
     }
 }
 
@@ -230,8 +274,8 @@ mod tests {
     struct Flow(Match, u16, u32);
 
     impl Rule for Flow {
-        fn matching(&self) -> &Match {
-            &self.0
+        fn matching(&self) -> Match {
+            self.0
         }
         fn priority(&self) -> u16 {
             self.1

@@ -15,9 +15,11 @@ pub mod field;
 pub mod fuzz;
 pub mod key;
 pub mod layout;
+pub mod packed;
 
 pub use classifier::Classifier;
 pub use compose::{compose, compose_of_length};
 pub use extract::{Layout, extract};
 pub use field::{Field, FieldSpec, Prerequisite, TextForm};
 pub use key::{FlowKey, FlowMask, Match, PacketKey};
+pub use packed::PackedMatch;

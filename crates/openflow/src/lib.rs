@@ -14,6 +14,7 @@ pub mod error;
 pub mod extension;
 mod flow_mod;
 mod flow_stats;
+mod flow_writer;
 mod framer;
 #[doc(hidden)]
 pub mod fuzz;
@@ -43,4 +44,5 @@ mod version;
 pub use action::{Action, Instruction};
 pub use dialect::{can_match, match_fields};
 pub use error::OfError;
+pub use flow_writer::FlowWriter;
 pub use message::{Body, Command, Fault, FlowMod, Form, Framer, Message, PortDesc, Version, decode};

@@ -47,7 +47,7 @@ fn shrink(
         && let Some(flow) = first_to_go(snapshot, table, limit, now_ms)
     {
         snapshot.remove(&flow);
-        changes.flow(table, &flow.matching);
+        changes.flow(table, &flow.matching.expand());
         gone.push(FlowChange::Removed(flow, Gone::Evicted));
     }
     gone
@@ -63,7 +63,7 @@ fn first_to_go(snapshot: &Snapshot, table: u8, limit: &TableLimit, now_ms: u64) 
         let Some(deadline) = deadline(flow) else { continue };
         // What the clock has passed is as good as gone.
         let left = (flow.importance, deadline.saturating_sub(now_ms));
-        let values = limit.groups.iter().map(|&field| flow.matching.key().get(field)).collect();
+        let values = limit.groups.iter().map(|&field| flow.matching.expand().key().get(field)).collect();
         let group = groups.entry(values).or_insert((0, left, flow));
         group.0 += 1;
         if left < group.1 {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use heddle_flow::PackedMatch;
 use heddle_openflow::consistency::Known;
 use heddle_openflow::message::{FlowRemoved, NO_BUFFER};
 use heddle_openflow::{Action, Command, FlowMod, Instruction, OfError, port};
@@ -138,7 +139,7 @@ impl Bridge {
         let expire = |snapshot: &mut Snapshot, changes: &ChangeLog| {
             for (_, flow) in &gone {
                 snapshot.remove(flow);
-                changes.flow(flow.table, &flow.matching);
+                changes.flow(flow.table, &flow.matching.expand());
             }
             let mut gone = gone.into_iter().map(|(why, flow)| FlowChange::Removed(flow, why)).collect();
             delete_learned(snapshot, changes, &mut gone);
@@ -184,7 +185,7 @@ pub fn flow_removed(flow: &Flow, why: Gone, now_ms: u64) -> FlowRemoved {
         hard_timeout: flow.hard_timeout,
         packets: flow.stats.packets.load(Ordering::Relaxed),
         bytes: flow.stats.bytes.load(Ordering::Relaxed),
-        matching: flow.matching,
+        matching: flow.matching.expand(),
     }
 }
 
@@ -281,7 +282,7 @@ fn add(
     let kept = old.as_ref().filter(|_| !resets).map(|old| Arc::clone(&old.stats));
     let new = Arc::new(Flow {
         table,
-        matching: flow_mod.matching,
+        matching: PackedMatch::from(&flow_mod.matching),
         priority: flow_mod.priority,
         cookie: flow_mod.cookie,
         idle_timeout: flow_mod.idle_timeout,
@@ -312,12 +313,12 @@ fn modify(snapshot: &mut Snapshot, changes: &ChangeLog, flow_mod: &FlowMod, now_
     let change = |old: Arc<Flow>| {
         let reset = flow_mod.flags & FlowMod::RESET_COUNTS != 0;
         let stats = if reset { Arc::new(FlowStats::default()) } else { Arc::clone(&old.stats) };
-        changes.flow(old.table, &old.matching);
+        changes.flow(old.table, &old.matching.expand());
         let cookie = flow_mod.new_cookie.unwrap_or(old.cookie);
         let same = cookie == old.cookie && *old.instructions == *flow_mod.instructions;
         let new = Arc::new(Flow {
             table: old.table,
-            matching: old.matching,
+            matching: old.matching.clone(),
             priority: old.priority,
             cookie,
             idle_timeout: old.idle_timeout,
@@ -344,7 +345,7 @@ fn delete(snapshot: &mut Snapshot, changes: &ChangeLog, flow_mod: &FlowMod) -> V
     gone.retain(|flow| uses(&flow.instructions, flow_mod.out_port, flow_mod.out_group));
     let removed = |flow: Arc<Flow>| {
         snapshot.remove(&flow);
-        changes.flow(flow.table, &flow.matching);
+        changes.flow(flow.table, &flow.matching.expand());
         FlowChange::Removed(flow, Gone::Deleted)
     };
     gone.into_iter().map(removed).collect()
@@ -363,7 +364,7 @@ fn selected(snapshot: &Snapshot, flow_mod: &FlowMod, strict: bool) -> Vec<Arc<Fl
         let named = tables.filter_map(|table| table.find(&flow_mod.matching, flow_mod.priority));
         return named.filter(marked).cloned().collect();
     }
-    let contained = |flow: &&Arc<Flow>| flow_mod.matching.contains(&flow.matching);
+    let contained = |flow: &&Arc<Flow>| flow.matching.is_within(&flow_mod.matching);
     tables.flat_map(|table| table.iter().filter(marked).filter(contained)).cloned().collect()
 }
 

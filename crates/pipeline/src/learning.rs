@@ -114,7 +114,7 @@ impl Bridge {
     pub fn shorten(&self, flow: &Flow, idle: u16, hard: u16) {
         let shorter = |now: u16, then: u16| if then != 0 && (now == 0 || then < now) { then } else { now };
         let changed = self.publish(|snapshot, changes| {
-            let known = snapshot.table(flow.table)?.find(&flow.matching, flow.priority)?;
+            let known = snapshot.table(flow.table)?.find(&flow.matching.expand(), flow.priority)?;
             let (idle, hard) = (shorter(known.idle_timeout, idle), shorter(known.hard_timeout, hard));
             if (idle, hard) == (known.idle_timeout, known.hard_timeout)
                 || !Arc::ptr_eq(&known.stats, &flow.stats)
@@ -124,7 +124,7 @@ impl Bridge {
             let old = Arc::clone(known);
             let new = Arc::new(old.with_timeouts(idle, hard));
             snapshot.insert(Arc::clone(&new));
-            changes.flow(new.table, &new.matching);
+            changes.flow(new.table, &new.matching.expand());
             Some(FlowChange::Modified { old, new })
         });
         self.watch_timeouts(changed.as_slice());
@@ -182,7 +182,7 @@ pub(crate) fn delete_learned(snapshot: &mut Snapshot, changes: &ChangeLog, chang
             }
             for flow in flows.into_iter().filter(|flow| (flow.table, flow.cookie) == (table, cookie)) {
                 snapshot.remove(&flow);
-                changes.flow(flow.table, &flow.matching);
+                changes.flow(flow.table, &flow.matching.expand());
                 changed.push(FlowChange::Removed(flow, Gone::Deleted));
             }
         }

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use heddle_flow::classifier::Rule;
-use heddle_flow::{Classifier, Field, FlowKey, FlowMask, Match};
+use heddle_flow::{Classifier, Field, FlowKey, FlowMask, Match, PackedMatch};
 use heddle_openflow::Instruction;
 use rpds::HashTrieMapSync;
 
@@ -31,7 +31,7 @@ pub struct Flow {
     /// The table it is in.
     pub table: u8,
     /// What it matches.
-    pub matching: Match,
+    pub matching: PackedMatch,
     /// The higher wins.
     pub priority: u16,
     /// The controller's mark.
@@ -66,7 +66,7 @@ impl Flow {
     pub(crate) fn with_timeouts(&self, idle_timeout: u16, hard_timeout: u16) -> Self {
         Self {
             table: self.table,
-            matching: self.matching,
+            matching: self.matching.clone(),
             priority: self.priority,
             cookie: self.cookie,
             idle_timeout,
@@ -85,8 +85,8 @@ impl Flow {
 }
 
 impl Rule for Flow {
-    fn matching(&self) -> &Match {
-        &self.matching
+    fn matching(&self) -> Match {
+        self.matching.expand()
     }
     fn priority(&self) -> u16 {
         self.priority
@@ -246,9 +246,15 @@ impl Snapshot {
     pub fn insert(&mut self, flow: Arc<Flow>) -> Option<Arc<Flow>> {
         let id = flow.table;
         let parts = usize::from(is_part(&flow.instructions));
-        let mut table = self.tables.get(&id).map(|table| (**table).clone()).unwrap_or_default();
-        let old = table.insert(flow);
-        self.tables.insert_mut(id, Arc::new(table));
+        let old = match self.tables.get_mut(&id) {
+            Some(table) => Arc::make_mut(table).insert(flow),
+            None => {
+                let mut table = Classifier::default();
+                table.insert(flow);
+                self.tables.insert_mut(id, Arc::new(table));
+                None
+            }
+        };
         let fewer = old.as_ref().map_or(0, |old| usize::from(is_part(&old.instructions)));
         self.count_conjunctive(id, parts, fewer);
         old
@@ -256,15 +262,13 @@ impl Snapshot {
 
     /// Removes a flow.
     pub fn remove(&mut self, flow: &Flow) {
-        let Some(table) = self.tables.get(&flow.table) else { return };
-        let mut table = (**table).clone();
-        let old = table.remove(&flow.matching, flow.priority);
-        self.count_conjunctive(flow.table, 0, old.map_or(0, |old| usize::from(is_part(&old.instructions))));
+        let Some(table) = self.tables.get_mut(&flow.table) else { return };
+        let table = Arc::make_mut(table);
+        let old = table.remove(&flow.matching.expand(), flow.priority);
         if table.is_empty() {
             self.tables.remove_mut(&flow.table);
-        } else {
-            self.tables.insert_mut(flow.table, Arc::new(table));
         }
+        self.count_conjunctive(flow.table, 0, old.map_or(0, |old| usize::from(is_part(&old.instructions))));
     }
 
     fn count_conjunctive(&mut self, table: u8, more: usize, fewer: usize) {

@@ -138,7 +138,7 @@ pub(crate) fn drop_words(reason: &'static str) -> (Kind, &'static str) {
 
 /// A flow as it stands in a story.
 pub(crate) fn flow_words(flow: &Flow) -> String {
-    let matching = text::print_match(&flow.matching);
+    let matching = text::print_match(&flow.matching.expand());
     let comma = if matching.is_empty() { "" } else { ", " };
     let cookie = if flow.cookie == 0 { String::new() } else { format!(", cookie {:#x}", flow.cookie) };
     format!("{:2}. {matching}{comma}priority {}{cookie}", flow.table, flow.priority)

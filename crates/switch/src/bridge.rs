@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use heddle_datapath::{Clock, Datapath};
 use heddle_flow::field::FIELDS;
-use heddle_flow::{FlowKey, Match, PacketKey};
+use heddle_flow::{FlowKey, PacketKey};
 use heddle_netdev::Netdev;
 use heddle_openflow::consistency::Known;
 use heddle_openflow::message::{FlowRemoved, PacketOut};
@@ -249,8 +249,7 @@ impl ManagedBridge {
         }
         drop(wanted);
         let known = self.bridge.snapshot().flows();
-        if known.iter().any(|flow| flow.table == 0 && flow.priority == 0 && flow.matching == Match::default())
-        {
+        if known.iter().any(|flow| flow.table == 0 && flow.priority == 0 && flow.matching.is_any()) {
             return;
         }
         let normal = Action::Output { port: port::NORMAL, max_len: 0 };

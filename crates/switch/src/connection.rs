@@ -79,6 +79,8 @@ pub struct Connection {
     paces: Option<[pace::Pace; 2]>,
     /// Whether the peer is told of packets and news before it says what it wants.
     asynchronous: bool,
+    /// An answer that is being given; what comes after its question waits.
+    dump: Option<statistics::Dump>,
 }
 
 impl Connection {
@@ -107,6 +109,7 @@ impl Connection {
             buffers: buffers::Buffers::default(),
             paces: None,
             asynchronous: true,
+            dump: None,
         };
         (connection, hello)
     }
@@ -189,9 +192,15 @@ impl Connection {
         let mut out = Vec::new();
         let mut taken = 0;
         self.more = false;
-        while !self.closing
-            && let Some(framed) = self.framer.next_message()
-        {
+        while !self.closing {
+            if let Some(dump) = &mut self.dump {
+                if !dump.write(&mut out, MAX_ANSWER) {
+                    self.more = true;
+                    break;
+                }
+                self.dump = None;
+            }
+            let Some(framed) = self.framer.next_message() else { break };
             taken += 1;
             self.more = taken >= MAX_MESSAGES || out.len() >= MAX_ANSWER;
             let answer = match framed {
@@ -338,6 +347,10 @@ impl Connection {
                 // A request that is so long as to need several parts is not to be had.
                 if bytes.get(MULTIPART_FLAGS).is_some_and(|flags| u16::from(*flags) & MORE != 0) {
                     return Err(OfError::RequestMultipartOverflow);
+                }
+                if let Request::Flow(filter) = &request {
+                    self.dump = Some(statistics::Dump::new(filter, message.form, message.xid, bridge));
+                    return Ok(None);
                 }
                 Some(Body::MultipartReply(match request {
                     Request::FlowMonitor(requests) => {

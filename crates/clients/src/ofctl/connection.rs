@@ -238,6 +238,22 @@ impl Connection {
     /// The stream has ended.
     pub fn replies(&mut self, id: u32) -> Result<Vec<Vec<u8>>, Fatal> {
         let mut parts = Vec::new();
+        self.each_reply(id, |part| {
+            parts.push(part);
+            Ok(())
+        })?;
+        Ok(parts)
+    }
+
+    /// The same, part by part as they come.
+    ///
+    /// # Errors
+    /// The stream has ended; what `take` says.
+    pub fn each_reply(
+        &mut self,
+        id: u32,
+        mut take: impl FnMut(Vec<u8>) -> Result<(), Fatal>,
+    ) -> Result<(), Fatal> {
         loop {
             let message = self.receive()?;
             if self.answer_echo(&message)? || xid(&message) != id {
@@ -245,9 +261,9 @@ impl Connection {
             }
             let more =
                 self.is_multipart_reply(&message) && message.get(11).is_some_and(|flags| flags & 1 != 0);
-            parts.push(message);
+            take(message)?;
             if !more {
-                return Ok(parts);
+                return Ok(());
             }
         }
     }

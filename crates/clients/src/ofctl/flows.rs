@@ -78,12 +78,15 @@ pub(super) fn dump(context: &mut Context<'_>) -> Result<u8, Fatal> {
     let plain = !context.settings.names && context.settings.stats && context.settings.sort.is_empty();
     let names = if context.settings.names { Some(ports(&mut connection)?) } else { None };
     choose_format(context, &mut connection)?;
-    let messages = connection
-        .ask(Body::MultipartRequest(Request::Flow(filter)), context.settings.formats.has_nicira())?;
+    let question = Body::MultipartRequest(Request::Flow(filter));
+    let nicira = context.settings.formats.has_nicira();
     if plain {
-        context.print(&messages)?;
+        // As they come: there may be many.
+        let id = connection.send(question, nicira)?;
+        connection.each_reply(id, |message| context.print(&[message]))?;
         return Ok(0);
     }
+    let messages = connection.ask(question, nicira)?;
     let mut found = stats(&messages);
     if found.is_empty() {
         context.refuse(messages.into_iter().find(|bytes| super::connection::kind(bytes) == 1))?;

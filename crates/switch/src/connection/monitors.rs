@@ -104,7 +104,7 @@ impl<'a> News<'a> {
             idle_timeout: flow.idle_timeout,
             hard_timeout: flow.hard_timeout,
             cookie: flow.cookie,
-            matching: flow.matching,
+            matching: flow.matching.expand(),
             instructions: if tells { flow.instructions.to_vec() } else { Vec::new() },
         }))
     }
@@ -116,7 +116,7 @@ fn watches(monitor: &MonitorRequest, flow: &Flow, old: Option<&Flow>) -> bool {
     (monitor.table_id == FlowMod::ALL_TABLES || monitor.table_id == flow.table)
         && (sends(flow) || old.is_some_and(sends))
         && uses(&flow.instructions, port::ANY, monitor.out_group)
-        && monitor.matching.contains(&flow.matching)
+        && flow.matching.is_within(&monitor.matching)
 }
 
 /// Messages that say these updates; none where there are none.

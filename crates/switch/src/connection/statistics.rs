@@ -10,7 +10,7 @@ use heddle_openflow::meter::{MeterFeatures, MeterMod};
 use heddle_openflow::multipart::{
     Aggregate, FlowFilter, FlowStats, Reply, Request, TableFeatures, TableStats,
 };
-use heddle_openflow::{FlowMod, Form, OfError, PortDesc, port};
+use heddle_openflow::{FlowMod, FlowWriter, Form, OfError, PortDesc, port};
 use heddle_pipeline::flow_mod::{MAX_FLOWS, TABLES, uses};
 use heddle_pipeline::group::MAX_GROUPS;
 use heddle_pipeline::meter::{MAX_BANDS, MAX_METERS};
@@ -40,11 +40,8 @@ pub(super) fn answer(request: Request, form: Form, bridge: &ManagedBridge) -> Re
             "None".into(),
             bridge.bridge.name.clone(),
         ]),
-        Request::Flow(filter) => {
-            bridge.flush();
-            let now_ms = bridge.clock.now_ms();
-            Reply::Flow(selected(&filter, bridge).iter().map(|flow| flow_stats(flow, now_ms)).collect())
-        }
+        // They are told bit by bit.
+        Request::Flow(_) => return Err(unsupported(request.kind(), form)),
         Request::Aggregate(filter) => {
             bridge.flush();
             let flows = selected(&filter, bridge);
@@ -125,12 +122,47 @@ fn selected(filter: &FlowFilter, bridge: &ManagedBridge) -> Vec<Arc<Flow>> {
     let mut flows = bridge.bridge.snapshot().flows();
     flows.retain(|flow| {
         (filter.table_id == FlowMod::ALL_TABLES || filter.table_id == flow.table)
-            && filter.matching.contains(&flow.matching)
+            && flow.matching.is_within(&filter.matching)
             && flow.cookie & filter.cookie_mask == filter.cookie & filter.cookie_mask
             && uses(&flow.instructions, filter.out_port, filter.out_group)
     });
     flows.sort_by_key(|flow| (flow.table, std::cmp::Reverse(flow.priority)));
     flows
+}
+
+/// Flows that are being told of, a few messages at a time, so that an answer about many takes no more memory than one about few.
+pub(super) struct Dump {
+    flows: std::vec::IntoIter<Arc<Flow>>,
+    now_ms: u64,
+    writer: FlowWriter,
+}
+
+impl Dump {
+    /// An answer to the request of this id.
+    pub(super) fn new(filter: &FlowFilter, form: Form, xid: u32, bridge: &ManagedBridge) -> Self {
+        bridge.flush();
+        let flows = selected(filter, bridge).into_iter();
+        Self { flows, now_ms: bridge.clock.now_ms(), writer: FlowWriter::new(form, xid) }
+    }
+
+    /// Writes messages until `out` has this many bytes; whether that was all.
+    pub(super) fn write(&mut self, out: &mut Vec<u8>, most: usize) -> bool {
+        while out.len() + self.writer.len() < most {
+            let Some(flow) = self.flows.next() else {
+                self.writer.finish();
+                out.extend(self.writer.take());
+                return true;
+            };
+            if !self.writer.push(&flow_stats(&flow, self.now_ms)) {
+                log::warn!(
+                    target: "ofp_flow",
+                    "Flow exceeded the maximum flow statistics reply size and was excluded from the response set"
+                );
+            }
+        }
+        out.extend(self.writer.take());
+        false
+    }
 }
 
 fn flow_stats(flow: &Flow, now_ms: u64) -> FlowStats {
@@ -145,7 +177,7 @@ fn flow_stats(flow: &Flow, now_ms: u64) -> FlowStats {
         cookie: flow.cookie,
         packets: flow.stats.packets.load(Ordering::Relaxed),
         bytes: flow.stats.bytes.load(Ordering::Relaxed),
-        matching: flow.matching,
+        matching: flow.matching.expand(),
         instructions: flow.instructions.to_vec(),
         ..FlowStats::default()
     }

@@ -94,7 +94,7 @@ fn print_flow(flow: &Flow, now_ms: u64, offloaded: &str) -> String {
         flow.stats.bytes.load(Ordering::Relaxed)
     );
     let priority = (flow.priority != DEFAULT_PRIORITY).then(|| format!("priority={}", flow.priority));
-    let matching = Some(print_match(&flow.matching)).filter(|matching| !matching.is_empty());
+    let matching = Some(print_match(&flow.matching.expand())).filter(|matching| !matching.is_empty());
     let words: Vec<String> = priority.into_iter().chain(matching).collect();
     let _ = write!(text, "{},actions={}", words.join(","), print_instructions(&flow.instructions));
     text

@@ -36,6 +36,9 @@ impl Peer {
     pub fn say(&mut self, bytes: &[u8]) -> Vec<Vec<u8>> {
         let mut framer = Framer::default();
         framer.push(&self.connection.receive(bytes, &self.bridge));
+        while self.connection.has_more() {
+            framer.push(&self.connection.receive(&[], &self.bridge));
+        }
         std::iter::from_fn(|| framer.next_message()).map(Result::unwrap).collect()
     }
 
