@@ -35,9 +35,12 @@ const LIMIT: Duration = Duration::from_secs(30);
 /// Ports that are added one by one, each by a client of its own.
 const ONE_BY_ONE: usize = 100;
 
+/// Whose daemon it is.
 #[derive(Clone, Copy, PartialEq)]
-enum Kind {
+pub enum Kind {
+    /// Heddle's.
     Heddle,
+    /// Open vSwitch's.
     OpenVswitch,
 }
 
@@ -50,21 +53,29 @@ impl Kind {
     }
 }
 
-/// A place for one daemon, with a bridge between two veth pairs in its database.
-struct Place {
+/// A place for one daemon.
+pub struct Place {
     kind: Kind,
     folder: PathBuf,
     heddle: PathBuf,
     running: Vec<Child>,
 }
 
-fn good(command: &mut Command) -> Result<String> {
+/// What a command prints, if it ends well.
+///
+/// # Errors
+/// If it does not.
+pub fn good(command: &mut Command) -> Result<String> {
     let output = command.output().with_context(|| format!("{command:?}"))?;
     ensure!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr).trim());
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
-fn until(what: &str, mut done: impl FnMut() -> bool) -> Result<Duration> {
+/// Waits until something is the case: how long that took.
+///
+/// # Errors
+/// If it is not within half a minute.
+pub fn until(what: &str, mut done: impl FnMut() -> bool) -> Result<Duration> {
     let begun = Instant::now();
     while !done() {
         ensure!(begun.elapsed() < LIMIT, "not within {LIMIT:?}: {what}");
@@ -74,11 +85,20 @@ fn until(what: &str, mut done: impl FnMut() -> bool) -> Result<Duration> {
 }
 
 impl Place {
-    fn new(kind: Kind, heddle: &Path) -> Result<Self> {
+    /// A place with nothing in its database.
+    ///
+    /// # Errors
+    /// If its folder cannot be made.
+    pub fn bare(kind: Kind, heddle: &Path) -> Result<Self> {
         let folder =
             std::env::temp_dir().join(format!("heddle-bench-{}-{}", kind.name(), std::process::id()));
         std::fs::create_dir_all(&folder)?;
-        let mut place = Self { kind, folder, heddle: heddle.to_owned(), running: Vec::new() };
+        Ok(Self { kind, folder, heddle: heddle.to_owned(), running: Vec::new() })
+    }
+
+    /// A place with a bridge between two veth pairs in its database.
+    fn new(kind: Kind, heddle: &Path) -> Result<Self> {
+        let mut place = Self::bare(kind, heddle)?;
         for side in ["a", "b"] {
             let (switch, host) = place.pair(side);
             good(Command::new("ip").args(["link", "add", &switch, "type", "veth", "peer", "name", &host]))?;
@@ -103,7 +123,8 @@ impl Place {
         (format!("{letter}-{side}0"), format!("{letter}-{side}1"))
     }
 
-    fn command(&self, program: &str) -> Command {
+    /// A command that finds this daemon.
+    pub fn command(&self, program: &str) -> Command {
         let mut command = Command::new(program);
         for name in ["OVS_RUNDIR", "OVS_DBDIR", "OVS_LOGDIR"] {
             command.env(name, &self.folder);
@@ -112,7 +133,11 @@ impl Place {
         command
     }
 
-    fn vsctl(&self, words: &str) -> Result<String> {
+    /// Runs `ovs-vsctl` on it.
+    ///
+    /// # Errors
+    /// If that fails.
+    pub fn vsctl(&self, words: &str) -> Result<String> {
         good(self.command("ovs-vsctl").args(["--retry", "--timeout=60"]).args(words.split_whitespace()))
     }
 
@@ -123,7 +148,10 @@ impl Place {
     }
 
     /// Starts the daemons, without waiting for them but where one needs the other.
-    fn start(&mut self, switch_words: &[&str]) -> Result<()> {
+    ///
+    /// # Errors
+    /// If one cannot be started.
+    pub fn start(&mut self, switch_words: &[&str]) -> Result<()> {
         if self.kind == Kind::Heddle {
             let heddle = self.heddle.clone();
             return self
@@ -144,7 +172,11 @@ impl Place {
         self.spawn(Path::new("ovs-vswitchd"), &words)
     }
 
-    fn stop(&mut self) -> Result<()> {
+    /// Ends the daemons.
+    ///
+    /// # Errors
+    /// If one is gone already.
+    pub fn stop(&mut self) -> Result<()> {
         // The switch first: without its database it would wait.
         for mut child in self.running.drain(..).rev() {
             good(Command::new("kill").arg(child.id().to_string()))?;
@@ -172,6 +204,61 @@ impl Place {
             received() > before
         })?;
         Ok(begun.elapsed().as_secs_f64() * 1e3)
+    }
+
+    /// MiB that the switch's process holds.
+    ///
+    /// # Errors
+    /// If it is gone.
+    pub fn held(&self) -> Result<f64> {
+        self.status("VmRSS:")
+    }
+
+    /// The most MiB that it has held since [`Place::forget_peak`].
+    ///
+    /// # Errors
+    /// If it is gone.
+    pub fn peak(&self) -> Result<f64> {
+        self.status("VmHWM:")
+    }
+
+    /// Begins to note anew what the switch's process holds at most.
+    ///
+    /// # Errors
+    /// If it is gone.
+    pub fn forget_peak(&self) -> Result<()> {
+        // proc(5): 5 resets the peak of the resident set.
+        Ok(std::fs::write(format!("/proc/{}/clear_refs", self.switch()?), "5")?)
+    }
+
+    /// How many flows a bridge has, by what it says itself.
+    ///
+    /// # Errors
+    /// If it does not answer.
+    pub fn count_flows(&self, bridge: &str) -> Result<usize> {
+        let mut command = match self.kind {
+            Kind::Heddle => self.command(&self.heddle.display().to_string()),
+            Kind::OpenVswitch => self.command("ovs-ofctl"),
+        };
+        if self.kind == Kind::Heddle {
+            command.arg("ofctl");
+        }
+        let text = good(command.args(["dump-aggregate", bridge]))?;
+        let count =
+            text.split("flow_count=").nth(1).and_then(|rest| rest.split_whitespace().next()?.parse().ok());
+        count.context("no flow_count")
+    }
+
+    /// The process that was started last, which is the switch.
+    fn switch(&self) -> Result<u32> {
+        Ok(self.running.last().context("nothing runs")?.id())
+    }
+
+    /// A line of proc(5)'s status, in MiB.
+    fn status(&self, name: &str) -> Result<f64> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.switch()?))?;
+        let line = status.lines().find_map(|line| line.strip_prefix(name)).context("a short status")?;
+        Ok(line.trim().trim_end_matches(" kB").parse::<f64>()? / 1024.0)
     }
 
     /// MiB that the processes hold, and processor seconds that they have used.
@@ -257,19 +344,23 @@ fn round(place: &mut Place, cases: &mut [Case], options: &Options) -> Result<()>
     Ok(())
 }
 
+/// Whether a program is there.
+pub fn is_installed(program: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).any(|folder| folder.join(program).exists())
+}
+
 /// Measures, prints, and ends with JSON.
 ///
 /// # Errors
 /// If a daemon or a client fails.
 pub fn run(options: &Options) -> Result<()> {
     ensure!(options.rounds != 0, "there is at least one round");
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let there = |program: &str| std::env::split_paths(&path).any(|folder| folder.join(program).exists());
-    if !there("ovs-vsctl") {
+    if !is_installed("ovs-vsctl") {
         bail!("ovs-vsctl is not installed (Debian: apt install openvswitch-switch)");
     }
     let mut kinds = vec![Kind::Heddle];
-    if there("ovs-vswitchd") && there("ovsdb-server") {
+    if is_installed("ovs-vswitchd") && is_installed("ovsdb-server") {
         kinds.push(Kind::OpenVswitch);
     } else {
         println!("SKIPPED: ovs is not installed");

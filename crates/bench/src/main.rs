@@ -2,6 +2,7 @@
 
 mod churn;
 mod daemon;
+mod flows;
 mod masks;
 mod memory;
 mod namespaces;
@@ -31,6 +32,8 @@ enum Verb {
     Namespaces(namespaces::Options),
     /// A server's switch: start, idleness, a thousand ports (root, a network namespace of its own).
     Daemon(daemon::Options),
+    /// Large flow tables: added, held, dumped (a network namespace of its own).
+    Flows(flows::Options),
     /// Send small packets by an interface, as fast as it takes them.
     Send(sender::Options),
 }
@@ -42,6 +45,7 @@ fn main() -> Result<()> {
         Verb::Masks(options) => masks::run(&options),
         Verb::Namespaces(options) => namespaces::run(&options),
         Verb::Daemon(options) => daemon::run(&options),
+        Verb::Flows(options) => flows::run(&options),
         Verb::Send(options) => sender::run(&options),
     }
 }
