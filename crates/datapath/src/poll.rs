@@ -5,7 +5,7 @@
 
 use std::collections::VecDeque;
 use std::os::fd::RawFd;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, fence};
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
@@ -73,15 +73,25 @@ pub struct Context<T> {
     spin: Spin,
 }
 
+/// What others see of the poll thread.
+#[derive(Default)]
+struct Seen {
+    /// It waits: no packet is under way, and the next one begins after this is false again.
+    waits: AtomicBool,
+    /// Tasks that have not run yet.
+    tasks: AtomicUsize,
+}
+
 /// A running poll thread. Dropping the last handle ends it.
 pub struct Datapath<T> {
     tasks: mpsc::Sender<Task<T>>,
     wake: Arc<EventFd>,
+    seen: Arc<Seen>,
 }
 
 impl<T> Clone for Datapath<T> {
     fn clone(&self) -> Self {
-        Self { tasks: self.tasks.clone(), wake: Arc::clone(&self.wake) }
+        Self { tasks: self.tasks.clone(), wake: Arc::clone(&self.wake), seen: Arc::clone(&self.seen) }
     }
 }
 
@@ -103,18 +113,32 @@ impl<T: Translator> Datapath<T> {
         epoll.add(&*wake, EpollEvent::new(EpollFlags::EPOLLIN, WAKE))?;
         let (tasks, inbox) = mpsc::channel();
         let thread_wake = Arc::clone(&wake);
+        let seen = Arc::new(Seen::default());
+        let thread_seen = Arc::clone(&seen);
         let context =
             Context { engine, now_ms: clock.now_ms(), epoll, busy: VecDeque::new(), spin: Spin::default() };
         std::thread::Builder::new()
             .name("poll".into())
-            .spawn(move || run(context, &inbox, &thread_wake, &clock))?;
-        Ok(Self { tasks, wake })
+            .spawn(move || run(context, &inbox, &thread_wake, &thread_seen, &clock))?;
+        Ok(Self { tasks, wake, seen })
     }
 
     /// Runs `task` on the poll thread, between batches, without waiting for it.
     pub fn post(&self, task: impl FnOnce(&mut Context<T>) + Send + 'static) {
+        self.seen.tasks.fetch_add(1, Ordering::SeqCst);
         if self.tasks.send(Box::new(task)).is_ok() {
             let _ = self.wake.write(1);
+        }
+    }
+
+    /// Waits until no packet is under way by what was published before, and every task that was sent before has run. A thread
+    /// that waits for packets anyway is not woken for that: it sees what was published once it takes one.
+    pub fn settle(&self) {
+        // What was published stands before this, and what the thread reads after it was woken stands behind its own fence:
+        // either it sees that, or this sees that it works.
+        fence(Ordering::SeqCst);
+        if self.seen.tasks.load(Ordering::SeqCst) != 0 || !self.seen.waits.load(Ordering::SeqCst) {
+            self.ask(|_| ());
         }
     }
 
@@ -255,6 +279,7 @@ fn run<T: Translator>(
     mut context: Context<T>,
     inbox: &mpsc::Receiver<Task<T>>,
     wake: &EventFd,
+    seen: &Seen,
     clock: &Clock,
 ) {
     let mut events = [EpollEvent::empty(); 64];
@@ -268,6 +293,7 @@ fn run<T: Translator>(
                 Ok(task) => {
                     context.now_ms = clock.now_ms();
                     task(&mut context);
+                    seen.tasks.fetch_sub(1, Ordering::SeqCst);
                     cached = 1;
                 }
                 Err(mpsc::TryRecvError::Empty) => break,
@@ -282,7 +308,10 @@ fn run<T: Translator>(
             revalidated = context.now_ms;
         }
         let timeout = (cached != 0).then_some(REVALIDATE_MS);
+        seen.waits.store(context.busy.is_empty(), Ordering::SeqCst);
         context.wait(&mut events, timeout, wake);
+        seen.waits.store(false, Ordering::SeqCst);
+        fence(Ordering::SeqCst);
         if !context.busy.is_empty() {
             cached = 1;
         }

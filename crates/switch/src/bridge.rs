@@ -480,7 +480,7 @@ impl ManagedBridge {
 
     /// Returns once no packet is under way by what was published before.
     pub fn barrier(&self) {
-        self.datapath.ask(|_| ());
+        self.datapath.settle();
     }
 
     /// Sends a packet as a controller asks.
