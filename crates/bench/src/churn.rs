@@ -112,6 +112,7 @@ impl World {
             attachment: Attachment::Device(datapath_port),
             config: 0,
             link_down: false,
+            tree: Default::default(),
             counters,
         };
         self.bridge.publish(|snapshot, changes| {

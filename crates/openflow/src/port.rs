@@ -85,8 +85,12 @@ pub(crate) fn encode_number(out: &mut Vec<u8>, version: Version, port: u32) {
 pub mod config {
     /// Administratively down: nothing comes in and nothing goes out.
     pub const DOWN: u32 = 1;
-    /// Drop what comes in.
+    /// Take no part in the spanning tree (OpenFlow 1.0).
+    pub const NO_STP: u32 = 1 << 1;
+    /// Drop what comes in, but for messages of the spanning tree.
     pub const NO_RECV: u32 = 1 << 2;
+    /// Drop messages of the spanning tree (OpenFlow 1.0).
+    pub const NO_RECV_STP: u32 = 1 << 3;
     /// Drop what would go out.
     pub const NO_FWD: u32 = 1 << 5;
     /// Send no packet-in for what came in here.
@@ -95,6 +99,8 @@ pub mod config {
     pub const NO_FLOOD: u32 = 1 << 4;
     /// Every bit that OpenFlow 1.3 has.
     pub const ALL: u32 = DOWN | NO_RECV | NO_FWD | NO_PACKET_IN;
+    /// Every bit that OpenFlow 1.0 has.
+    pub const ALL_10: u32 = ALL | NO_FLOOD | NO_STP | NO_RECV_STP;
 }
 
 /// State bits of a port, which the switch sets (`ofp_port_state`).
@@ -105,6 +111,12 @@ pub mod state {
     pub const BLOCKED: u32 = 2;
     /// Live: may be watched by fast failover groups.
     pub const LIVE: u32 = 4;
+    /// The port's state in the spanning tree (OpenFlow 1.0): it listens where the two bits are zero.
+    pub const STP_LEARN: u32 = 1 << 8;
+    /// It forwards.
+    pub const STP_FORWARD: u32 = 2 << 8;
+    /// It blocks.
+    pub const STP_BLOCK: u32 = 3 << 8;
     /// Every bit that OpenFlow 1.1 and later have.
     pub const ALL: u32 = LINK_DOWN | BLOCKED | LIVE;
 }

@@ -13,6 +13,7 @@ use crate::fdb::Fdb;
 use crate::flow_mod::{FlowChange, TABLES};
 use crate::frozen::FrozenStates;
 use crate::table::{ChangeLog, PortCounters, Snapshot, TableCounters};
+use crate::tree::Messages;
 
 /// A packet on its way to the controllers of a bridge.
 #[derive(Clone, Debug)]
@@ -104,6 +105,8 @@ pub struct Bridge {
     punted: Sink,
     /// Whether packets that are cut for controllers come whole beside.
     pub keeps_packets: AtomicBool,
+    /// Frames for its spanning tree.
+    pub messages: Messages,
     /// Packets that found the way to the controllers full.
     pub punts_dropped: AtomicU64,
     /// Packets for the controllers above what a bridge hands over in a second.
@@ -275,6 +278,7 @@ impl Network {
             tables: Box::new(std::array::from_fn(|_| TableCounters::default())),
             punted,
             keeps_packets: AtomicBool::new(false),
+            messages: Messages::default(),
             punts_dropped: AtomicU64::new(0),
             punts_limited: AtomicU64::new(0),
             pace: Pace::default(),

@@ -95,8 +95,8 @@ pub struct Frozen {
 /// Frozen translations by recirculation id.
 pub type FrozenStates = Interned<Frozen>;
 
-/// What is known of a packet handed to the controllers.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+/// What is known of a packet handed to the controllers, or to the spanning tree.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Punt {
     /// The bridge.
     pub bridge: String,
@@ -120,6 +120,8 @@ pub struct Punt {
     pub continuation: Option<u32>,
     /// Whether no flow asked for it.
     pub unasked: bool,
+    /// Whether it goes to the spanning tree, and to no controller.
+    pub is_message: bool,
 }
 
 /// What is known of packets handed to controllers, by the number that the datapath knows.

@@ -21,6 +21,7 @@ pub mod meter;
 pub mod table;
 pub mod trace;
 pub mod translate;
+pub mod tree;
 
 pub use bridge::{Bridge, Network, PacketIn, Place};
 pub use table::{Attachment, Flow, Port, Snapshot};

@@ -11,6 +11,7 @@ use rpds::HashTrieMapSync;
 
 use crate::conjunction::is_part;
 use crate::group::Group;
+use crate::tree::Protocol;
 
 /// Counters of a flow, shared by every version of it and by the megaflows that credit it.
 #[derive(Debug, Default)]
@@ -124,6 +125,8 @@ pub struct Port {
     pub config: u32,
     /// Whether its cable is out: nothing passes.
     pub link_down: bool,
+    /// What the spanning tree lets it do.
+    pub tree: heddle_stp::State,
     /// Counters of a port without a device.
     pub counters: Arc<PortCounters>,
 }
@@ -205,6 +208,8 @@ pub struct Snapshot {
     /// Whether the bridge has lost its controllers and forwards as a learning switch, whatever its flows say (Open
     /// vSwitch's fail-open).
     pub standalone: bool,
+    /// The spanning tree that the bridge takes part in.
+    pub tree: Option<Protocol>,
     /// How fragments are handled.
     pub fragments: Fragments,
     /// What becomes of packets that no flow takes, by table, where something else than the default is said.

@@ -167,7 +167,13 @@ impl Names for NetworkNames<'_> {
 
     fn punted(&self, id: u32) -> Option<Punted> {
         let punt = self.network.punts.value(id)?;
-        Some(Punted { reason: punt.reason, recirc_id: id, cookie: punt.cookie, controller_id: 0 })
+        Some(Punted {
+            reason: punt.reason,
+            recirc_id: id,
+            cookie: punt.cookie,
+            controller_id: 0,
+            is_message: punt.is_message,
+        })
     }
 }
 

@@ -215,6 +215,26 @@ impl<'a> Translation<'a> {
         this.finish().outcome
     }
 
+    /// Decides what becomes of a frame that the bridge itself sends by a port: a message of the spanning tree, which the
+    /// port's state does not hold back.
+    pub fn sent_by(
+        network: &'a Network,
+        bridge: &Arc<Bridge>,
+        number: u32,
+        key: &FlowKey,
+        now_ms: u64,
+    ) -> Outcome {
+        let place = Place { bridge: Arc::clone(bridge), port: port::LOCAL, counters: Arc::default() };
+        let mut this = Self::enter(network, key, &place, now_ms, true);
+        let known = this.stay.snapshot.ports.get(&number).cloned();
+        let sends = |port: &Arc<Port>| !port.link_down && port.config & port::config::DOWN == 0;
+        match known.filter(sends) {
+            Some(port) => this.send_by(&port),
+            None => this.drop_because("port does not forward"),
+        }
+        this.finish().outcome
+    }
+
     fn enter(network: &'a Network, key: &FlowKey, place: &Place, now_ms: u64, effects: bool) -> Self {
         let mut entered = *key;
         entered.set_in_port(place.port);
@@ -328,20 +348,48 @@ impl<'a> Translation<'a> {
         // text of datapath flows has no words for others.
         self.look_at(Field::EthType);
         self.untagged.get_or_insert(self.key.vlan_tci() == 0);
-        let is_out = |port: &Arc<Port>| port.link_down;
-        if self.config_of(self.stay.in_port) & (port::config::DOWN | port::config::NO_RECV) != 0
-            || self.stay.snapshot.ports.get(&self.stay.in_port).is_some_and(is_out)
-        {
-            return self.drop_because("port does not receive");
-        }
+        let Some(tree) = self.may_enter() else { return };
+        let start = self.actions.len();
         if self.stay.snapshot.standalone {
             self.explain(Kind::Detail, || "the bridge's controllers are gone: it forwards by itself".into());
             self.explain(Kind::Action, || "NORMAL".into());
-            return self.normal();
+            self.normal();
+        } else {
+            self.enter_table(0, self.stay.in_port, Misses::Configured);
+            self.end_of_pipeline();
+            self.freeze_rest();
         }
-        self.enter_table(0, self.stay.in_port, Misses::Configured);
-        self.end_of_pipeline();
-        self.freeze_rest();
+        if !tree.forwards() {
+            // Addresses are learned, and nothing is sent.
+            self.actions.truncate(start);
+            self.drop_because("port does not forward yet in the spanning tree");
+        }
+    }
+
+    /// What the spanning tree lets a packet do that comes in by the port; `None` where it ends there: the port takes
+    /// nothing, or the packet is a message of the tree.
+    fn may_enter(&mut self) -> Option<heddle_stp::State> {
+        let port = self.stay.snapshot.ports.get(&self.stay.in_port).cloned();
+        let config = port.as_ref().map_or(0, |port| port.config);
+        let tree = port.as_ref().map(|port| port.tree).unwrap_or_default();
+        let is_message = self.stay.snapshot.tree.is_some() && self.is_message();
+        let refused = if is_message { port::config::NO_RECV_STP } else { port::config::NO_RECV };
+        if config & (port::config::DOWN | refused) != 0 || port.is_some_and(|port| port.link_down) {
+            self.drop_because("port does not receive");
+        } else if is_message {
+            self.punt_message();
+        } else if !tree.learns() {
+            self.drop_because("port is blocked by the spanning tree");
+        } else {
+            return Some(tree);
+        }
+        None
+    }
+
+    /// Whether the packet is a message of a spanning tree (802.1D-2004 section 9).
+    fn is_message(&mut self) -> bool {
+        self.look_at(Field::EthDst);
+        self.key.eth_dst() == crate::tree::BRIDGES
     }
 
     fn end_of_pipeline(&mut self) {
@@ -400,9 +448,13 @@ impl Translator for Pipeline {
 
     fn punt(&mut self, id: u32, _: &FlowKey, packet: &Packet, max_len: u16, now_ms: u64) {
         let Some(punt) = self.network.punts.value(id) else { return };
-        let Some(bridge) = self.network.bridge(&punt.bridge).filter(|bridge| bridge.may_punt(now_ms)) else {
+        let Some(bridge) = self.network.bridge(&punt.bridge) else { return };
+        if punt.is_message {
+            return bridge.messages.put(punt.in_port, packet.data());
+        }
+        if !bridge.may_punt(now_ms) {
             return;
-        };
+        }
         let mut whole = packet.clone();
         heddle_wire::checksum::finish_partial(&mut whole);
         let length = whole.len().min(usize::from(max_len));

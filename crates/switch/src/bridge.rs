@@ -17,13 +17,15 @@ use heddle_openflow::role::RoleStatus;
 use heddle_openflow::{Action, Body, Command, FlowMod, OfError, PortDesc, Version, port};
 use heddle_pipeline::flow_mod::{FlowChange, TABLES};
 use heddle_pipeline::table::TableLimit;
-use heddle_pipeline::{Bridge, Network, PacketIn, Pipeline, Port, Translation};
+use heddle_pipeline::{Bridge, Network, PacketIn, Pipeline, Port, Snapshot, Translation};
+use heddle_stp::State;
 use heddle_wire::Packet;
 use tokio::sync::{Notify, broadcast};
 
 use crate::config::{FailMode, PortQueues};
 use crate::connection::{Control, Gathered, announce, port_description};
 use crate::controllers::{Controller, Faring};
+use crate::tree::Tree;
 
 /// Events that wait for a slow connection; older ones are lost to it.
 pub(crate) const EVENTS: usize = 1024;
@@ -97,6 +99,11 @@ pub struct ManagedBridge {
     packet_buffers: AtomicUsize,
     queues: Mutex<BTreeMap<String, PortQueues>>,
     table_names: Mutex<BTreeMap<u8, String>>,
+    tree: Mutex<Option<Tree>>,
+    /// What was logged last of the states that ports have in the spanning tree.
+    pub(crate) tree_logged: Mutex<BTreeMap<u32, State>>,
+    /// Told when messages of the spanning tree have come in.
+    pub(crate) messages_came: Arc<Notify>,
 }
 
 /// What the configuration says of controllers.
@@ -141,6 +148,9 @@ impl ManagedBridge {
             }
         }));
         debug_assert!(first, "a bridge is managed once");
+        let messages_came = Arc::new(Notify::new());
+        let came = Arc::clone(&messages_came);
+        bridge.messages.wake(Box::new(move || came.notify_one()));
         Self {
             bridge,
             datapath_id: AtomicU64::new(datapath_id),
@@ -160,13 +170,20 @@ impl ManagedBridge {
             packet_buffers: AtomicUsize::new(0),
             queues: Mutex::default(),
             table_names: Mutex::default(),
+            tree: Mutex::default(),
+            tree_logged: Mutex::default(),
+            messages_came,
             clock,
         }
     }
 
-    /// Shows a port to translations and controllers.
-    pub(crate) fn add_port(&self, port: Port) {
+    /// Shows a port to translations and controllers. Where the bridge has a spanning tree it blocks until that says
+    /// otherwise.
+    pub(crate) fn add_port(&self, mut port: Port) {
         self.bridge.publish(|snapshot, changes| {
+            if snapshot.tree.is_some() && port.number != port::LOCAL {
+                port.tree = State::Blocking;
+            }
             snapshot.ports.insert_mut(port.number, Arc::new(port.clone()));
             changes.everything();
         });
@@ -403,16 +420,35 @@ impl ManagedBridge {
         self.devices().get(&number).map(|device| Arc::clone(&device.netdev))
     }
 
+    /// The spanning tree, where the bridge takes part in one.
+    pub(crate) fn tree(&self) -> MutexGuard<'_, Option<Tree>> {
+        self.tree.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Changes a port, and tells the controllers.
-    pub(crate) fn change_port(&self, number: u32, change: impl FnOnce(&mut Port)) {
+    pub(crate) fn change_port(&self, number: u32, change: impl Fn(&mut Port)) {
+        self.change_ports(|_| vec![number], change);
+    }
+
+    /// Changes the ports that `which` says, and what it changes itself, at once; and tells the controllers.
+    pub(crate) fn change_ports(
+        &self,
+        which: impl FnOnce(&mut Snapshot) -> Vec<u32>,
+        change: impl Fn(&mut Port),
+    ) {
         let changed = self.bridge.publish(|snapshot, changes| {
-            let mut port = (**snapshot.ports.get(&number)?).clone();
-            change(&mut port);
-            snapshot.ports.insert_mut(number, Arc::new(port.clone()));
+            let mut changed = Vec::new();
+            for number in which(snapshot) {
+                let Some(port) = snapshot.ports.get(&number) else { continue };
+                let mut port = (**port).clone();
+                change(&mut port);
+                snapshot.ports.insert_mut(number, Arc::new(port.clone()));
+                changed.push(port);
+            }
             changes.everything();
-            Some(port)
+            changed
         });
-        if let Some(port) = changed {
+        for port in changed {
             self.tell(Event::PortStatus(PORT_MODIFIED, Box::new(port_description(&port, self))));
         }
     }
@@ -498,23 +534,43 @@ impl ManagedBridge {
             return Err(OfError::MatchBadField);
         }
         let packet = Packet::from_frame(data);
-        let mut key = PacketKey::default();
-        heddle_flow::extract(packet.data(), in_port, 0, &mut key);
-        let mut key: FlowKey = key.expand();
+        let mut key = key_of(&packet, in_port);
         // Fields of the pipeline that the controller says the packet has (OpenFlow 1.5.1 section 7.3.6).
         for (word, mask) in matching.mask().words.iter().enumerate() {
             key.words[word] = key.words[word] & !mask | matching.key().words[word];
         }
         Known::of_packet(&key).actions(actions)?;
         self.bridge.snapshot().has_groups(actions)?;
-        let (network, bridge, actions) =
-            (Arc::clone(&self.network), Arc::clone(&self.bridge), actions.clone());
+        let actions = actions.clone();
         if self.packets_out.fetch_add(1, Ordering::Relaxed) % PACKETS_OUT == PACKETS_OUT - 1 {
             self.barrier();
         }
+        self.send(packet, in_port, move |network, bridge, now_ms| {
+            Translation::packet_out(network, bridge, in_port, &key, &actions, now_ms)
+        });
+        Ok(())
+    }
+
+    /// Sends a frame of the bridge's own by a port, whatever the spanning tree says of that.
+    pub(crate) fn send_by_port(&self, number: u32, frame: &[u8]) {
+        let packet = Packet::from_frame(frame);
+        let key = key_of(&packet, port::LOCAL);
+        self.send(packet, port::LOCAL, move |network, bridge, now_ms| {
+            Translation::sent_by(network, bridge, number, &key, now_ms)
+        });
+    }
+
+    /// Has the datapath do with a packet what is decided there.
+    fn send(
+        &self,
+        packet: Packet,
+        in_port: u32,
+        decide: impl FnOnce(&Network, &Arc<Bridge>, u64) -> heddle_datapath::Translation + Send + 'static,
+    ) {
+        let (network, bridge) = (Arc::clone(&self.network), Arc::clone(&self.bridge));
         self.datapath.post(move |context| {
             let now_ms = context.now_ms;
-            let outcome = Translation::packet_out(&network, &bridge, in_port, &key, &actions, now_ms);
+            let outcome = decide(&network, &bridge, now_ms);
             let usage = heddle_datapath::Usage {
                 packets: 1,
                 bytes: packet.len() as u64,
@@ -524,7 +580,6 @@ impl ManagedBridge {
             outcome.decision.credit(&usage);
             context.engine.execute(packet, in_port, &outcome.actions, now_ms);
         });
-        Ok(())
     }
 
     /// Counters of one port, or of all.
@@ -569,12 +624,13 @@ impl ManagedBridge {
         stats
     }
 
-    /// What time brings: ends flows whose time is up and addresses that were not seen for long, and takes over from
-    /// controllers that are gone for too long.
+    /// What time brings: ends flows whose time is up and addresses that were not seen for long, takes over from controllers
+    /// that are gone for too long, and moves the spanning tree on.
     pub fn expire(&self) {
         let now_ms = self.clock.now_ms();
         self.fail_open(now_ms);
         self.show_misses();
+        self.run_tree();
         if self.bridge.fdb.expire(now_ms) {
             self.bridge.touch();
         }
@@ -587,4 +643,11 @@ impl ManagedBridge {
         let removed = gone.into_iter().map(|(flow, why)| FlowChange::Removed(flow, why));
         announce(Gathered::One(removed.collect()), self);
     }
+}
+
+/// The key of a frame that comes in by a port.
+fn key_of(packet: &Packet, in_port: u32) -> FlowKey {
+    let mut key = PacketKey::default();
+    heddle_flow::extract(packet.data(), in_port, 0, &mut key);
+    key.expand()
 }

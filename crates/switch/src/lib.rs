@@ -14,6 +14,7 @@ pub mod ovs;
 pub mod schema;
 pub mod server;
 pub mod switch;
+pub mod tree;
 pub mod unixctl;
 
 pub use switch::{Switch, SwitchError};

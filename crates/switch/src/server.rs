@@ -132,6 +132,7 @@ impl Server {
                 tasks.spawn(accept(Listener::bind(&service).await?, Arc::clone(bridge), None));
                 tasks.spawn(accept_snoopers(Listener::bind(&place("snoop")).await?, Arc::clone(bridge)));
                 log::info!(target: "connmgr", "{name}: added service controller \"{service}\"");
+                tasks.spawn(run_tree(Arc::clone(bridge)));
                 self.served.insert(name.to_owned(), Served { _tasks: tasks, controllers: HashMap::new() });
             }
             let Some(served) = self.served.get_mut(name) else { continue };
@@ -149,6 +150,14 @@ impl Server {
             }
         }
         Ok(())
+    }
+}
+
+/// Gives the messages of the spanning tree to it as they come in.
+async fn run_tree(bridge: Arc<ManagedBridge>) {
+    loop {
+        bridge.messages_came.notified().await;
+        bridge.run_tree();
     }
 }
 

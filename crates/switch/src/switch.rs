@@ -212,6 +212,7 @@ impl Switch {
             attachment,
             config: 0,
             link_down: false,
+            tree: Default::default(),
             counters,
         };
         bridge.add_port(port);
@@ -294,6 +295,7 @@ fn local_port(config: &BridgeConfig) -> Port {
         attachment: Attachment::Local,
         config: 0,
         link_down: false,
+        tree: Default::default(),
         counters: Arc::default(),
     }
 }

@@ -11,6 +11,7 @@ mod dummy;
 mod fdb;
 mod time;
 mod trace;
+mod tree;
 mod upcall;
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -37,6 +38,7 @@ pub fn add_to(commands: &mut Commands, bridges: &Bridges) {
         fdb::COMMANDS,
         time::COMMANDS,
         trace::COMMANDS,
+        tree::COMMANDS,
         upcall::COMMANDS,
     ] {
         commands.add_table(bridges, table);

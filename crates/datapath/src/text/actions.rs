@@ -19,6 +19,8 @@ pub struct Punted {
     pub cookie: u64,
     /// Which controllers.
     pub controller_id: u16,
+    /// Whether it goes to the spanning tree, and to no controller.
+    pub is_message: bool,
 }
 
 /// Writes actions on a packet with this Ethernet type; what sets the TTL of IPv4 and of IPv6 is told apart by it.
@@ -83,6 +85,9 @@ impl Printer<'_> {
             }
             Action::Punt { id, max_len } => {
                 let of = self.names.punted(*id).unwrap_or_default();
+                if of.is_message {
+                    return self.words.push("userspace(pid=0,slow_path(stp))".into());
+                }
                 format!(
                     "userspace(pid=0,controller(reason={},dont_send=0,continuation=0,recirc_id={},rule_cookie={},controller_id={},max_len={max_len}))",
                     of.reason,

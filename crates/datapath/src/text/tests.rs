@@ -108,7 +108,7 @@ impl Names for Named {
         (name == "p2").then_some(2)
     }
     fn punted(&self, _: u32) -> Option<Punted> {
-        Some(Punted { reason: 1, recirc_id: 3, cookie: 0x5, controller_id: 0 })
+        Some(Punted { reason: 1, recirc_id: 3, cookie: 0x5, controller_id: 0, is_message: false })
     }
 }
 

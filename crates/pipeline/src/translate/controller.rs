@@ -61,6 +61,19 @@ impl Translation<'_> {
         self.punt_as(controller, false, Some(id));
     }
 
+    /// Hands the packet, which is a message of the spanning tree, to the protocol.
+    pub(super) fn punt_message(&mut self) {
+        let punt = Punt {
+            bridge: self.stay.bridge.name.clone(),
+            in_port: self.stay.in_port,
+            is_message: true,
+            ..Punt::default()
+        };
+        let (id, forgot) = self.network.punts.number(&punt);
+        self.actions.push(Act::Punt { id, max_len: u16::MAX });
+        self.renumber(forgot);
+    }
+
     fn punt_as(&mut self, controller: &Controller, unasked: bool, continuation: Option<u32>) {
         self.commit();
         let punt = Punt {
@@ -75,6 +88,7 @@ impl Translation<'_> {
             userdata: controller.userdata.clone(),
             continuation,
             unasked,
+            is_message: false,
         };
         let (id, forgot) = self.network.punts.number(&punt);
         let punt = Act::Punt { id, max_len: controller.max_len };

@@ -14,6 +14,7 @@ use crate::decision::Credit;
 use crate::learning::port_of;
 use crate::table::{Attachment, Port};
 use crate::trace::Kind;
+use crate::tree::Protocol;
 
 impl Translation<'_> {
     pub(super) fn output(&mut self, number: u32, max_len: u16) {
@@ -50,7 +51,7 @@ impl Translation<'_> {
     /// Sends to every port but the input port, and those with one of these bits of configuration.
     pub(super) fn flood(&mut self, without: u32) {
         let snapshot = Arc::clone(&self.stay.snapshot);
-        let ports = snapshot.ports.values().filter(|port| port.config & without == 0);
+        let ports = snapshot.ports.values().filter(|port| port.config & without == 0 && port.tree.forwards());
         let mut numbers: Vec<u32> = ports.map(|port| port.number).collect();
         numbers.sort_unstable();
         let in_port = self.stay.in_port;
@@ -69,15 +70,26 @@ impl Translation<'_> {
         if port.link_down || port.config & (port::config::DOWN | port::config::NO_FWD) != 0 {
             return self.drop_because("port does not forward");
         }
+        if !port.tree.forwards() {
+            return self.drop_because(match self.stay.snapshot.tree {
+                Some(Protocol::Rstp) => "RSTP not in forwarding state, skipping output",
+                _ => "STP not in forwarding state, skipping output",
+            });
+        }
         if self.actions.len() >= MAX_OUTPUTS {
             return self.fail("too many outputs");
         }
+        self.send_by(&port);
+    }
+
+    /// Sends by a port, whatever the spanning tree says of it.
+    pub(super) fn send_by(&mut self, port: &Arc<Port>) {
         match &port.attachment {
             Attachment::Device(datapath_port) => {
                 self.commit();
                 self.actions.push(Act::Output(*datapath_port));
             }
-            Attachment::Patch { bridge, port: peer } => self.cross(&port, bridge, peer),
+            Attachment::Patch { bridge, port: peer } => self.cross(port, bridge, peer),
             Attachment::Local => self.drop_because("the local port has no device"),
         }
     }

@@ -18,7 +18,7 @@ pub(super) fn wanted(port_mod: &PortMod, version: Version, bridge: &ManagedBridg
         return Err(OfError::PortModBadAddress);
     }
     let known = match version {
-        Version::V1_0 => port::config::ALL | port::config::NO_FLOOD,
+        Version::V1_0 => port::config::ALL_10,
         _ => port::config::ALL,
     };
     if port_mod.mask & !known != 0 {

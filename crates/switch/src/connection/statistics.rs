@@ -15,6 +15,7 @@ use heddle_pipeline::flow_mod::{MAX_FLOWS, TABLES, uses};
 use heddle_pipeline::group::MAX_GROUPS;
 use heddle_pipeline::meter::{MAX_BANDS, MAX_METERS};
 use heddle_pipeline::{Attachment, Flow, Port};
+use heddle_stp::State;
 
 use super::queues;
 use crate::bridge::ManagedBridge;
@@ -210,6 +211,18 @@ pub(super) fn features_of(kind: &str) -> (u32, u32) {
     if kind == "dummy" { (0, 0) } else { (FEATURES, SPEED_KBPS) }
 }
 
+/// The bits by which a port's state says what the spanning tree lets it do. That of OpenFlow 1.1 and later says that the
+/// port is not flooded to.
+fn tree_state(tree: State) -> u32 {
+    match tree {
+        State::Disabled => 0,
+        State::Blocking => port::state::BLOCKED | port::state::STP_BLOCK,
+        State::Listening => port::state::BLOCKED,
+        State::Learning => port::state::BLOCKED | port::state::STP_LEARN,
+        State::Forwarding => port::state::STP_FORWARD,
+    }
+}
+
 /// A port as controllers see it.
 pub(crate) fn port_description(port: &Port, bridge: &ManagedBridge) -> PortDesc {
     let (current, speed_kbps) = match &port.attachment {
@@ -233,7 +246,8 @@ pub(crate) fn port_description(port: &Port, bridge: &ManagedBridge) -> PortDesc 
         mac: port.mac,
         name: port.name.clone(),
         config: port.config,
-        state: if passes && !down { port::state::LIVE } else { port::state::LINK_DOWN },
+        state: if passes && !down { port::state::LIVE } else { port::state::LINK_DOWN }
+            | tree_state(port.tree),
         current,
         speed_kbps,
         ..PortDesc::default()

@@ -1,9 +1,11 @@
 //! Carrying steps out. What the system refuses is said in the interface's row.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use heddle_clients::fatal::reason;
 use heddle_netdev::{Dummy, Netdev, NetdevError, PacketDevice, Tap};
+use heddle_ovsdb::types::Uuid;
 use heddle_pipeline::{Attachment, Port};
 
 use super::plan::{LOCAL_NUMBER, Step};
@@ -42,6 +44,9 @@ impl Vswitchd {
         for interface in present.interfaces.values() {
             self.status.forget(interface.row);
         }
+        for (row, _) in present.port_rows {
+            self.status.forget(row);
+        }
         self.status.forget(present.row);
         self.lock().remove(name);
     }
@@ -66,6 +71,8 @@ impl Vswitchd {
             interfaces: Default::default(),
             numbers: Default::default(),
             datapath_id: 0,
+            port_rows: Vec::new(),
+            tree_states: Vec::new(),
         };
         self.present.insert(bridge.name.clone(), present);
     }
@@ -111,6 +118,12 @@ impl Vswitchd {
             managed.set_datapath_id(id);
             log::info!(target: "bridge", "bridge {}: using datapath ID {id:016x}", wanted.name);
         }
+        let rows = wanted.port_rows.clone();
+        let old = std::mem::replace(&mut present.port_rows, rows);
+        let kept: BTreeSet<Uuid> = present.port_rows.iter().map(|(row, _)| *row).collect();
+        old.iter().filter(|(row, _)| !kept.contains(row)).for_each(|(row, _)| self.status.forget(*row));
+        let number = |name: &str| present.interfaces.get(name).and_then(|interface| interface.number);
+        managed.set_tree(wanted.tree.as_ref().map(|tree| tree.config(address, number)));
     }
 
     fn add_interface(&mut self, bridge: &str, wanted: wanted::Interface, number: u32) {
@@ -185,6 +198,7 @@ impl Vswitchd {
             attachment,
             config: 0,
             link_down: false,
+            tree: Default::default(),
             counters,
         });
         let mac = netdev.is_none().then_some(mac);
@@ -274,7 +288,7 @@ fn address_of(bridge: &wanted::Bridge) -> [u8; 6] {
 }
 
 /// As Open vSwitch makes it: the first bytes of the row's UUID as a machine with little-endian numbers has them.
-fn from_row(row: heddle_ovsdb::types::Uuid) -> [u8; 6] {
+fn from_row(row: Uuid) -> [u8; 6] {
     let bytes = row.bytes();
     [bytes[3] & 0xfe | 2, bytes[2], bytes[1], bytes[0], bytes[7], bytes[6]]
 }

@@ -15,6 +15,7 @@ mod apply;
 pub mod plan;
 pub mod run;
 mod status;
+pub mod tree;
 pub mod wanted;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -81,6 +82,10 @@ pub(crate) struct PresentBridge {
     pub(crate) interfaces: BTreeMap<String, Interface>,
     pub(crate) numbers: Numbers,
     pub(crate) datapath_id: u64,
+    /// The rows of its ports, and the interface of each that has one alone.
+    pub(crate) port_rows: Vec<(Uuid, Option<String>)>,
+    /// What its ports were in the spanning tree when that was written last.
+    pub(crate) tree_states: Vec<(u32, heddle_stp::Role, heddle_stp::State)>,
 }
 
 /// The switch of a database.

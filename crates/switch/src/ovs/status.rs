@@ -1,6 +1,7 @@
 //! What is written back to the database: only what differs from what was written last.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, PoisonError};
 use std::time::Instant;
 
 use heddle_netdev::Statistics;
@@ -9,10 +10,12 @@ use heddle_ovsdb::schema::Schema;
 use heddle_ovsdb::types::{Atom, Datum, Uuid};
 
 use super::apply::shown;
+use super::tree;
 use super::wanted::{self, DATAPATH_TYPES, DUMMY_TYPES, INTERFACE_TYPES, Wanted};
 use super::{Dummies, Interface, Vswitchd};
 use crate::bridge::ManagedBridge;
 use crate::controllers::Fares;
+use crate::tree::TreeView;
 
 /// What was written, by row and column.
 #[derive(Default)]
@@ -20,7 +23,7 @@ pub(super) struct Status {
     written: HashMap<Uuid, BTreeMap<&'static str, Datum>>,
 }
 
-type Columns = Vec<(&'static str, Datum)>;
+pub(super) type Columns = Vec<(&'static str, Datum)>;
 
 impl Status {
     /// Forgets a row that is gone.
@@ -69,7 +72,7 @@ fn optional_number(number: Option<i64>) -> Datum {
     number.map_or_else(Datum::empty, |number| Datum::scalar(Atom::Integer(number)))
 }
 
-fn texts(pairs: impl IntoIterator<Item = (impl Into<String>, String)>) -> Datum {
+pub(super) fn texts(pairs: impl IntoIterator<Item = (impl Into<String>, String)>) -> Datum {
     Datum::map(pairs.into_iter().map(|(key, value)| (Atom::string(key.into()), Atom::string(value))))
 }
 
@@ -98,10 +101,13 @@ impl Vswitchd {
         let mut transaction = Transaction::default();
         let mut status = std::mem::take(&mut self.status);
         let dirty = std::mem::take(&mut self.dirty);
-        for (name, present) in &self.present {
-            let managed = self.lock().bridge(name).cloned();
+        let switch = Arc::clone(&self.switch);
+        for (name, present) in &mut self.present {
+            let managed = switch.lock().unwrap_or_else(PoisonError::into_inner).bridge(name).cloned();
             let id = format!("{:016x}", present.datapath_id);
-            let columns = vec![("datapath_id", text(id)), ("datapath_version", text("<built-in>"))];
+            let mut columns = vec![("datapath_id", text(id)), ("datapath_version", text("<built-in>"))];
+            let view = managed.as_ref().and_then(|managed| managed.tree_view());
+            columns.extend(tree::bridge_columns(view.as_ref()));
             status.put(&mut transaction, schema, "Bridge", present.row, columns);
             for interface in present.interfaces.values() {
                 let mut columns = Vec::new();
@@ -113,6 +119,18 @@ impl Vswitchd {
                     columns.push(("statistics", statistics_of(interface, managed, number)));
                 }
                 status.put(&mut transaction, schema, "Interface", interface.row, columns);
+            }
+            if let Some(managed) = &managed {
+                let states = view.as_ref().map_or_else(Vec::new, TreeView::states);
+                if statistics || present.tree_states != states {
+                    let now_ms = managed.clock.now_ms();
+                    present.tree_states = states;
+                    for (row, interface) in &present.port_rows {
+                        let number = interface.as_ref().and_then(|name| present.interfaces.get(name)?.number);
+                        let port = view.as_ref().and_then(|view| Some((view, view.port(number?)?)));
+                        status.put(&mut transaction, schema, "Port", *row, tree::port_columns(port, now_ms));
+                    }
+                }
             }
             if let (Some(managed), Some(bridge)) = (managed, wanted.bridges.get(name)) {
                 for (controller, row) in &bridge.controllers {

@@ -9,6 +9,7 @@ use heddle_ovsdb::replica::{Row, Tables};
 use heddle_ovsdb::types::{Atom, Uuid};
 use heddle_pipeline::table::TableLimit;
 
+use super::tree::{self, Tree};
 use super::{Dummies, Options};
 use crate::config::{FailMode, PortQueues, QueueRates};
 use crate::controllers::{Controller, MAX_BACKOFF, MAX_QUEUE_SIZE, PROBE, QUEUE_SIZE, RateLimit};
@@ -41,10 +42,12 @@ pub const FOLLOWED: &[(&str, &[&str])] = &[
             "protocols",
             "other_config",
             "flow_tables",
+            "stp_enable",
+            "rstp_enable",
         ],
     ),
     ("Flow_Table", &["name", "flow_limit", "overflow_policy", "groups"]),
-    ("Port", &["name", "interfaces", "qos"]),
+    ("Port", &["name", "interfaces", "qos", "other_config"]),
     ("QoS", &["queues", "other_config"]),
     ("Queue", &["other_config"]),
     ("Interface", &["name", "type", "options", "ofport", "ofport_request", "mac", "mtu_request"]),
@@ -153,6 +156,10 @@ pub struct Bridge {
     pub interfaces: BTreeMap<String, Interface>,
     /// The port numbers that the rows remember.
     pub remembered: BTreeMap<String, u32>,
+    /// The spanning tree that it is to take part in.
+    pub tree: Option<Tree>,
+    /// The rows of its ports, and the interface of each that has one alone.
+    pub port_rows: Vec<(Uuid, Option<String>)>,
 }
 
 /// All that the rows ask for.
@@ -254,6 +261,8 @@ fn bridge(tables: &Tables, row: Row<'_>, options: Options, restoring: bool) -> B
         controllers,
         interfaces,
         remembered,
+        tree: tree::read(tables, row),
+        port_rows: tree::port_rows(tables, row),
         name,
     }
 }
@@ -436,7 +445,7 @@ fn port_number(number: i64) -> Option<u32> {
 }
 
 /// An Ethernet address that a device can have.
-fn address(text: &str) -> Option<[u8; 6]> {
+pub(super) fn address(text: &str) -> Option<[u8; 6]> {
     let mut bytes = [0; 6];
     let mut parts = text.trim().split(':');
     for byte in &mut bytes {
