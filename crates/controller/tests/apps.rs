@@ -4,8 +4,8 @@
 use heddle_controller::apps::{Config, chain};
 use heddle_controller::{App, Outgoing, Switch};
 use heddle_flow::{Field, Match};
-use heddle_openflow::message::PacketIn;
-use heddle_openflow::{Body, Instruction, Version, port};
+use heddle_openflow::message::{Command, PacketIn};
+use heddle_openflow::{Body, FlowMod, Instruction, PortDesc, Version, port};
 use heddle_wire::MacAddr;
 use heddle_wire::arp::{ArpOperation, ArpRepr};
 use heddle_wire::build::{FrameBuilder, Network, Transport};
@@ -132,4 +132,37 @@ proptest! {
             }
         }
     }
+}
+
+fn port_status(number: u32, state: u32) -> Body {
+    Body::PortStatus(2, PortDesc { number, state, ..PortDesc::default() })
+}
+
+#[test]
+fn what_was_learned_is_forgotten_everywhere_when_a_spanning_tree_changes_a_port() {
+    const OTHER: Switch = Switch { datapath_id: 2, ..SWITCH };
+    let mut app = heddle_controller::apps::LearningSwitch::default();
+    for switch in [&SWITCH, &OTHER] {
+        app.connected(switch, 0);
+        assert_eq!(app.received(switch, &port_status(7, port::state::BLOCKED), 0), [], "nothing was learned");
+    }
+    let mut frame = vec![0xff; 6];
+    frame.extend([0, 0, 0, 0, 0, 1, 0x08, 0]);
+    app.received(&SWITCH, &packet_in(0, 1, frame), 0);
+    assert_eq!(app.received(&OTHER, &port_status(7, port::state::BLOCKED), 0), [], "that is known");
+    let said = app.received(&OTHER, &port_status(7, port::state::LIVE), 0);
+    assert!(said.iter().all(|outgoing| outgoing.datapath_id == 1), "the other has learned nothing");
+    let commands: Vec<_> = said
+        .iter()
+        .filter_map(|outgoing| match &outgoing.body {
+            Body::FlowMod(flow) => Some((flow.command, flow.priority)),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(commands, [(Command::Delete, FlowMod::default().priority), (Command::Add, 0)]);
+    assert_eq!(
+        app.received(&OTHER, &port_status(7, port::state::BLOCKED), 0),
+        [],
+        "nothing is known any more"
+    );
 }

@@ -10,7 +10,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use heddle_lab::client::{Lab, Options, list};
 use heddle_lab::protocol::{Controller, Info, Progress, Wiring};
 use heddle_lab::supervisor::counted;
-use heddle_lab::topology::{FailMode, Host, MAX_FILE_SIZE, Topology};
+use heddle_lab::topology::{FailMode, Host, MAX_FILE_SIZE, SpanningTree, Topology};
 use heddle_openflow::Version;
 use heddle_switch::server::CONTROL_SOCKET;
 use serde_json::{Value, json};
@@ -26,6 +26,7 @@ use crate::{terminal, unixctl};
     after_help = "Examples:\n  \
     heddle lab                                            two hosts on a switch, and a shell\n  \
     heddle lab --topo tree,depth=2,fanout=3 --test pingall\n  \
+    heddle lab --topo torus,4,4 --test pingall            rings of switches, under a spanning tree\n  \
     heddle lab examples/campus.yaml --detach --name campus\n  \
     heddle lab --controller remote,ip=127.0.0.1,port=6653\n  \
     heddle lab stop campus"
@@ -36,7 +37,7 @@ pub struct Arguments {
     /// A topology file (YAML).
     #[arg(value_name = "FILE", conflicts_with = "topo")]
     file: Option<PathBuf>,
-    /// minimal, single,N, reversed,N, linear,K[,N] or tree,depth=D,fanout=F; or a topology file.
+    /// minimal, single,N, reversed,N, linear,K[,N], tree,depth=D,fanout=F, ring,K[,N] or torus,X,Y[,N]; or a topology file.
     #[arg(long, value_name = "TOPOLOGY")]
     topo: Option<String>,
     /// Test the lab and end it, in place of a shell.
@@ -53,6 +54,10 @@ pub struct Arguments {
     /// 1.5 where none is named.
     #[arg(long, value_delimiter = ',', value_name = "VERSION", value_parser = Version::ALL.iter().map(|v| v.name()).collect::<Vec<_>>())]
     protocols: Vec<String>,
+    /// The spanning tree protocol of the switches, which makes rings of links safe; what the topology says where nothing is
+    /// said here: rstp for ring and torus, else none.
+    #[arg(long, value_enum)]
+    spanning_tree: Option<TreeProtocol>,
     /// How hosts reach their switch: by tap devices in the hosts, or by veth pairs whose ends s1-eth1 and so on are
     /// in the lab's own network namespace; tap where it can be had.
     #[arg(long, value_enum)]
@@ -69,6 +74,16 @@ pub struct Arguments {
 enum Mode {
     Standalone,
     Secure,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum TreeProtocol {
+    /// IEEE 802.1D-2004: a tree in a moment.
+    Rstp,
+    /// IEEE 802.1D-1998: a tree after half a minute.
+    Stp,
+    /// No spanning tree.
+    None,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -255,6 +270,13 @@ fn start(arguments: Arguments) -> Result<ExitCode> {
     for switch in topology.switches.iter_mut().filter(|switch| switch.protocols.is_empty()) {
         switch.protocols.clone_from(&arguments.protocols);
     }
+    if let Some(protocol) = arguments.spanning_tree {
+        topology.spanning_tree = match protocol {
+            TreeProtocol::Rstp => Some(SpanningTree::Rstp),
+            TreeProtocol::Stp => Some(SpanningTree::Stp),
+            TreeProtocol::None => None,
+        };
+    }
     let counts = counts(&topology);
     let options = Options {
         name: free_name(arguments.name, &topology),
@@ -356,6 +378,7 @@ fn listing(info: &Info) -> Value {
         "wiring": launch.wiring,
         "hosts": topology.hosts.iter().map(host).collect::<Vec<_>>(),
         "switches": topology.switches,
+        "spanning_tree": topology.spanning_tree,
         "links": topology.links,
         "links_down": info.links_down,
         "switch_restarts": info.switch_restarts,

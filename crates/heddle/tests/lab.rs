@@ -217,6 +217,39 @@ fn a_loop_of_switches_costs_bounded_work_and_says_why_it_drops() {
 }
 
 #[test]
+fn rings_under_a_spanning_tree_deliver_and_heal() {
+    if !labs_work() {
+        return;
+    }
+    let place = Place::new();
+    for words in [&["--topo", "torus,3,3"][..], &["--topo", "ring,5", "--controller", "none"]] {
+        let text = place.good(&[&["lab", "--test", "pingall"], words].concat());
+        assert!(text.contains("*** Results: 0% dropped"), "{words:?}: {text}");
+    }
+    for controller in ["built-in", "none"] {
+        let place = Place::new();
+        place.good(&["lab", "--topo", "ring,4", "--controller", controller, "--detach"]);
+        let ping = ["exec", "h1", "ping", "-4", "-i", "0.02", "-c", "200", "-W1", "-q", "h3"];
+        let ping = place.heddle(&ping).stdout(Stdio::piped()).spawn().unwrap();
+        // Both ways are taken from the nodes that are on them: one of these cables is on h3's way.
+        for line in ["link s1 s2 down\n", "link s1 s2 up\n", "link s1 s4 down\n"] {
+            std::thread::sleep(Duration::from_millis(800));
+            let mut shell = place.heddle(&["lab", "shell"]);
+            let mut shell = shell.stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+            shell.stdin.take().unwrap().write_all(line.as_bytes()).unwrap();
+            assert!(shell.wait().unwrap().success());
+        }
+        let text = everything(&ping.wait_with_output().unwrap());
+        let received: u32 =
+            text.split(" received").next().unwrap().rsplit(' ').next().unwrap().parse().unwrap();
+        eprintln!("a ring whose cables go out: {} of 200 pings lost ({controller})", 200 - received);
+        assert!(received >= 150, "a cable that is out costs more than half a second: {text}");
+    }
+    let text = place.good(&["lab", "--topo", "ring,3", "--spanning-tree", "none", "--test", "none"]);
+    assert!(text.contains("the switches form a ring"), "{text}");
+}
+
+#[test]
 fn a_killed_switch_is_replaced_and_the_loss_is_stated() {
     if !labs_work() {
         return;

@@ -160,6 +160,53 @@ fn drive(place: &Place) {
 }
 
 #[test]
+fn stock_clients_have_bridges_take_part_in_a_spanning_tree() {
+    let Some(place) = Place::with_stock_clients() else { return };
+    place.start(&["--enable-dummy=override"]);
+    for (bridge, mac) in [("br0", 1), ("br1", 2)] {
+        place.good(&format!(
+            "ovs-vsctl add-br {bridge} -- set bridge {bridge} rstp_enable=true other_config:hwaddr=02:00:00:00:00:0{mac}"
+        ));
+    }
+    for cable in ["a", "b"] {
+        place.good(&format!(
+            "ovs-vsctl add-port br0 {cable}0 -- set interface {cable}0 type=patch options:peer={cable}1 -- add-port br1 \
+             {cable}1 -- set interface {cable}1 type=patch options:peer={cable}0"
+        ));
+    }
+    let show = |bridge: &str| place.good(&format!("ovs-appctl rstp/show {bridge}"));
+    until("one of two cables is blocked", || {
+        show("br1").contains("  b1         Alternate  Discarding 2000     128.2\n")
+    });
+    assert!(show("br0").contains("  This bridge is the root\n"), "{}", show("br0"));
+    assert!(show("br1").contains("  root-port       a1\n  root-path-cost  2000\n"), "{}", show("br1"));
+    assert!(place.good("ovs-ofctl -O OpenFlow13 show br1").contains("state:      BLOCKED LIVE\n"));
+    assert!(place.good("ovs-ofctl show br1").contains("state:      STP_BLOCK\n"));
+    place.good("ovs-vsctl --timeout=10 wait-until port b1 rstp_status:rstp_port_state=Discarding rstp_status:rstp_port_role=Alternate");
+    assert_eq!(place.good("ovs-vsctl get bridge br1 rstp_status:rstp_root_id"), "\"8.000.020000000001\"\n");
+    place.good("ovs-vsctl --timeout=10 wait-until port a1 rstp_statistics:rstp_tx_count!=0");
+
+    // A port that a controller keeps out takes no part: the other way is taken.
+    place.good("ovs-ofctl mod-port br1 a1 no-stp");
+    until("the other cable is taken", || {
+        let shown = show("br1");
+        !shown.contains("  a1 ") && shown.contains("  b1         Root       Forwarding ")
+    });
+    place.good("ovs-ofctl mod-port br1 a1 stp");
+    until("the first is taken again", || show("br1").contains("  root-port       a1\n"));
+    assert_eq!(place.good("ovs-appctl rstp/tcn br1"), "OK\n");
+
+    place.good("ovs-vsctl set bridge br0 rstp_enable=false stp_enable=true -- set bridge br1 rstp_enable=false stp_enable=true");
+    until("STP runs", || place.good("ovs-appctl stp/show").contains("listening"));
+    assert_eq!(place.good("ovs-appctl rstp/show"), "\n".trim());
+    place.good("ovs-vsctl --timeout=10 wait-until bridge br1 rstp_status={} status:stp_root_path_cost=2");
+    place.good("ovs-vsctl set bridge br0 stp_enable=false -- set bridge br1 stp_enable=false");
+    place.good("ovs-vsctl --timeout=10 wait-until port b1 status={}");
+    let failed = place.run(&["ovs-appctl", "stp/show", "br0"]);
+    assert!(String::from_utf8_lossy(&failed.stderr).starts_with("no such stp object\n"), "{failed:?}");
+}
+
+#[test]
 fn stock_clients_drive_it() {
     if let Some(place) = Place::with_stock_clients() {
         drive(&place);

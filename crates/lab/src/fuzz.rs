@@ -6,7 +6,7 @@ use std::fmt::Write;
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::protocol::{Launch, Progress, Reply, Request};
-use crate::topology::{FailMode, MAX_HOSTS, MAX_LINKS, MAX_SWITCHES, Topology};
+use crate::topology::{FailMode, MAX_HOSTS, MAX_LINKS, MAX_SWITCHES, SpanningTree, Topology};
 
 /// A topology file that is read holds what labs rely on, and says the same when it is written out in full.
 ///
@@ -54,6 +54,11 @@ fn yaml(topology: &Topology) -> String {
     let mut out = String::new();
     if let Some(name) = &topology.name {
         let _ = writeln!(out, "name: {name:?}");
+    }
+    match topology.spanning_tree {
+        None => {}
+        Some(SpanningTree::Stp) => out.push_str("spanning_tree: stp\n"),
+        Some(SpanningTree::Rstp) => out.push_str("spanning_tree: rstp\n"),
     }
     out.push_str("hosts:\n");
     for host in &topology.hosts {

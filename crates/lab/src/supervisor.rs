@@ -21,7 +21,7 @@ use nix::mount::{MsFlags, mount};
 use crate::protocol::{Controller, Launch, Progress, Reply, Request, Wiring};
 use crate::reaper::Reaper;
 use crate::switch_child::{self, CHILD_SOCKET, Fate, Port, Tap, Wanted};
-use crate::topology::Host;
+use crate::topology::{Host, SpanningTree};
 use crate::wire::Channel;
 
 mod requests;
@@ -32,6 +32,9 @@ const MAKERS: usize = 4;
 const MAX_CLIENTS: usize = 128;
 /// Time for switches to reach their controller before the lab is said to be up without it.
 const CONTROLLER_TIMEOUT: Duration = Duration::from_secs(5);
+/// Time for a spanning tree to settle.
+const STP_TIMEOUT: Duration = Duration::from_secs(75);
+const RSTP_TIMEOUT: Duration = Duration::from_secs(20);
 /// Time for a host's kernel to send what it sends by itself when a device comes up: two ticks of its timer.
 const FIRST_WORDS: Duration = Duration::from_millis(20);
 /// Time for a connected controller to add its first flows; some add none.
@@ -111,6 +114,15 @@ fn start(launch: Launch, starter: &Channel) -> Result<Arc<Lab>, String> {
             starter.send(&Progress::Warning(message), &[]).map_err(|e| e.to_string())?;
         }
     }
+    match launch.topology.spanning_tree {
+        Some(protocol) => {
+            step("waiting for the spanning tree".into())?;
+            if let Err(message) = wait_for_tree(&fate, protocol) {
+                starter.send(&Progress::Warning(message), &[]).map_err(|e| e.to_string())?;
+            }
+        }
+        None => warn_of_ring(&launch, starter)?,
+    }
     Ok(Arc::new(Lab { launch, hosts, reaper, fate, clients: AtomicUsize::new(0) }))
 }
 
@@ -149,6 +161,41 @@ fn wait_for_controller(fate: &Fate) -> Result<(), String> {
         }
         std::thread::sleep(Duration::from_millis(5));
     }
+}
+
+/// Waits until no port of the spanning tree changes its state any more.
+fn wait_for_tree(fate: &Fate, protocol: SpanningTree) -> Result<(), String> {
+    let begun = Instant::now();
+    let most = match protocol {
+        SpanningTree::Stp => STP_TIMEOUT,
+        SpanningTree::Rstp => RSTP_TIMEOUT,
+    };
+    loop {
+        let unsettled = fate.status()?.unsettled as usize;
+        if unsettled == 0 {
+            return Ok(());
+        }
+        if begun.elapsed() > most {
+            let switches = counted(unsettled, "switch", "switches");
+            return Err(format!(
+                "the spanning tree of {switches} still changes; some links forward nothing yet"
+            ));
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// Says that what is flooded will go around for ever, where nothing is there that would stop it.
+fn warn_of_ring(launch: &Launch, starter: &Channel) -> Result<(), String> {
+    let Some(switch) = launch.topology.ring().filter(|_| !matches!(launch.controller, Controller::Remote(_)))
+    else {
+        return Ok(());
+    };
+    let warning = format!(
+        "the switches form a ring, at {switch} for one, and no spanning tree runs: what is flooded goes around for ever. \
+         --spanning-tree rstp stops it"
+    );
+    starter.send(&Progress::Warning(warning), &[]).map_err(|e| e.to_string())
 }
 
 /// Makes mounts private, `/proc` that of our pid namespace, and brings up loopback.

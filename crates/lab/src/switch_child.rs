@@ -125,6 +125,7 @@ pub(crate) fn bridges(launch: &Launch) -> Vec<BridgeConfig> {
         fail_mode: s.fail_mode.or(launch.fail_mode).unwrap_or(usual),
         protocols: s.protocols.clone(),
         controllers: controllers.clone(),
+        spanning_tree: launch.topology.spanning_tree,
         ports: vec![],
         removed: false,
     };

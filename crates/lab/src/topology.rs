@@ -12,7 +12,7 @@ use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 pub use heddle_instance::{Prefix, Route};
-pub use heddle_switch::config::FailMode;
+pub use heddle_switch::config::{FailMode, SpanningTree};
 use serde::{Deserialize, Serialize};
 
 /// Most hosts of one lab.
@@ -40,6 +40,9 @@ pub struct Topology {
     pub switches: Vec<Switch>,
     /// Links in the order that numbers the ports.
     pub links: Vec<Link>,
+    /// The spanning tree protocol of all switches.
+    #[serde(default)]
+    pub spanning_tree: Option<SpanningTree>,
 }
 
 /// One host. Its addresses belong to its first device.
@@ -104,7 +107,7 @@ impl End {
 
 impl Topology {
     /// Reads what `--topo` says: `minimal`, `single,N`, `reversed,N`, `linear,K[,N]`,
-    /// `tree,depth=D,fanout=F` (or `tree,D,F`).
+    /// `tree,depth=D,fanout=F` (or `tree,D,F`), `ring,K[,N]`, `torus,X,Y[,N]`.
     ///
     /// # Errors
     /// A sentence that names the part that is wrong.
@@ -116,6 +119,7 @@ impl Topology {
     ///
     /// ```yaml
     /// name: campus
+    /// spanning_tree: rstp
     /// hosts:
     ///   h1: {}
     ///   web: { ip: [10.0.0.80/8, "fd00::80/64"], mac: "00:00:00:00:00:80" }
@@ -142,6 +146,38 @@ impl Topology {
     #[must_use]
     pub fn is_switch(&self, name: &str) -> bool {
         self.switches.iter().any(|s| s.name == name)
+    }
+
+    /// A switch on a ring of switches, if there is one: what is flooded goes around there for ever, unless something stops
+    /// it.
+    #[must_use]
+    pub fn ring(&self) -> Option<&str> {
+        // Of each switch, one that it is joined to by the links so far, or itself.
+        let mut heads: HashMap<&str, &str> = HashMap::new();
+        fn head<'a>(heads: &mut HashMap<&'a str, &'a str>, of: &'a str) -> &'a str {
+            let mut at = of;
+            while let Some(next) = heads.get(at).copied().filter(|next| *next != at) {
+                at = next;
+            }
+            let mut from = of;
+            while from != at {
+                from = heads.insert(from, at).unwrap_or(at);
+            }
+            at
+        }
+        let switches: HashSet<&str> = self.switches.iter().map(|switch| switch.name.as_str()).collect();
+        for link in &self.links {
+            let (a, b) = (link.a.node.as_str(), link.b.node.as_str());
+            if !switches.contains(a) || !switches.contains(b) {
+                continue;
+            }
+            let (a, b) = (head(&mut heads, a), head(&mut heads, b));
+            if a == b {
+                return Some(link.a.node.as_str());
+            }
+            heads.insert(a, b);
+        }
+        None
     }
 
     /// All link ends of a node, each with the opposite end.
@@ -236,7 +272,7 @@ fn assemble(
         let b = number(&link.nodes[1], link.ports[1], is_switch(1))?;
         links.push(Link { a, b });
     }
-    Ok(Topology { name, hosts, switches, links })
+    Ok(Topology { name, hosts, switches, links, spanning_tree: None })
 }
 
 fn check_counts(hosts: usize, switches: usize, links: usize) -> Result<(), TopologyError> {

@@ -22,7 +22,7 @@ fn control_lines() {
 
 proptest! {
     #[test]
-    fn arbitrary_specs(spec in "(single|linear|tree|reversed|minimal)(,(depth=|fanout=|k=|n=)?[0-9]{1,2}){0,3}") {
+    fn arbitrary_specs(spec in "(single|linear|tree|reversed|minimal|ring|torus)(,(depth=|fanout=|k=|n=|x=|y=)?[0-9]{1,2}){0,3}") {
         fuzz::topology_spec(spec.as_bytes());
     }
 

@@ -102,7 +102,7 @@ pub struct ManagedBridge {
     tree: Mutex<Option<Tree>>,
     /// What was logged last of the states that ports have in the spanning tree.
     pub(crate) tree_logged: Mutex<BTreeMap<u32, State>>,
-    /// Told when messages of the spanning tree have come in.
+    /// Told when there are news for the spanning tree: messages, or a cable.
     pub(crate) messages_came: Arc<Notify>,
 }
 
@@ -462,6 +462,7 @@ impl ManagedBridge {
             let _ = netdev.set_admin_up(!down && port.config & port::config::DOWN == 0);
         }
         self.change_port(number, |port| port.link_down = down);
+        self.messages_came.notify_one();
     }
 
     /// Events from now on.

@@ -66,6 +66,9 @@ pub struct BridgeConfig {
     /// Active connections to controllers: `tcp:ADDRESS:PORT` or `unix:PATH`.
     #[serde(default)]
     pub controllers: Vec<String>,
+    /// The spanning tree protocol that it takes part in, by all of its ports but its own.
+    #[serde(default)]
+    pub spanning_tree: Option<SpanningTree>,
     /// Ports to add, or to remove where `removed` is set; ports not named stay as they are.
     #[serde(default)]
     pub ports: Vec<PortConfig>,
@@ -133,6 +136,16 @@ pub enum PortKind {
     Dummy,
 }
 
+/// A spanning tree protocol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SpanningTree {
+    /// That of IEEE 802.1D-1998, which takes half a minute.
+    Stp,
+    /// That of IEEE 802.1D-2004, which takes a moment.
+    Rstp,
+}
+
 /// What happens to packets while no controller is connected.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -171,6 +184,9 @@ pub struct Status {
     pub unconnected: u32,
     /// Bridges without any flow.
     pub without_flows: u32,
+    /// Bridges whose spanning tree has not settled.
+    #[serde(default)]
+    pub unsettled: u32,
     /// Packets dropped since the start, by reason, in the order of their number.
     pub drops: Vec<(String, u64)>,
     /// Cached answers that were found wrong.

@@ -47,6 +47,7 @@ pub fn switch() -> Switch {
         fail_mode: FailMode::Secure,
         protocols: Vec::new(),
         controllers: Vec::new(),
+        spanning_tree: None,
         ports: vec![port(1), port(2)],
         removed: false,
     };

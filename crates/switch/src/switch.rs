@@ -7,11 +7,14 @@ use std::sync::Arc;
 use heddle_datapath::{Clock, Datapath, Engine};
 use heddle_netdev::{Dummy, DummyHandle, Netdev, NetdevError, PacketDevice, Tap};
 use heddle_openflow::{Version, port};
+use heddle_pipeline::tree::Protocol;
 use heddle_pipeline::{Attachment, Network, Pipeline, Place, Port};
+use heddle_stp::{BridgeId, Times};
 
 use crate::bridge::{Device, Event, ManagedBridge, PACKET_BUFFERS, Wanted, events};
-use crate::config::{BridgeConfig, LinkConfig, PortConfig, PortKind, Status};
+use crate::config::{BridgeConfig, LinkConfig, PortConfig, PortKind, SpanningTree, Status};
 use crate::controllers::Controller;
+use crate::tree::{TreeConfig, TreePort};
 
 /// Why a configuration was refused.
 #[derive(Debug, thiserror::Error)]
@@ -31,6 +34,10 @@ pub enum SwitchError {
         reason: String,
     },
 }
+
+/// Messages of a spanning tree by a port: as many as the standard allows (802.1D-2004 table 17-1), as many bridges start at
+/// once.
+const MESSAGES_A_SECOND: u8 = 10;
 
 fn invalid<T>(object: &str, reason: &str) -> Result<T, SwitchError> {
     Err(SwitchError::Invalid { object: object.to_owned(), reason: reason.to_owned() })
@@ -87,6 +94,7 @@ impl Switch {
         Status {
             unconnected: count(&|bridge| bridge.wanted().has_controllers() && bridge.connected() == 0),
             without_flows: count(&|bridge| bridge.bridge.snapshot().tables().is_empty()),
+            unsettled: count(&|bridge| bridge.tree_view().is_some_and(|tree| !tree.is_settled())),
             drops: self.bridges.values().next().map(|bridge| bridge.drops()).unwrap_or_default(),
             mismatches: self.mismatches(),
         }
@@ -115,9 +123,12 @@ impl Switch {
                 continue;
             }
             let bridge = self.ensure(config, wanted)?;
+            // Ports that come block until the tree knows them.
+            self.configure_tree(&bridge, config);
             for port in &config.ports {
                 self.configure_port(&bridge, port, descriptors)?;
             }
+            self.configure_tree(&bridge, config);
         }
         Ok(())
     }
@@ -177,6 +188,34 @@ impl Switch {
         managed.ensure_default_flow();
         self.bridges.insert(name.to_owned(), Arc::clone(&managed));
         Ok(managed)
+    }
+
+    /// Has every port of a bridge but its own take part in its spanning tree.
+    fn configure_tree(&self, bridge: &ManagedBridge, config: &BridgeConfig) {
+        let protocol = config.spanning_tree.map(|protocol| match protocol {
+            SpanningTree::Stp => Protocol::Stp,
+            SpanningTree::Rstp => Protocol::Rstp,
+        });
+        let tree = protocol.map(|protocol| {
+            let id = BridgeId::new(0x8000, local_port(config).mac);
+            // As many bridges in a row as the standard allows (802.1D-2004 table 17-1), which holds the two times together.
+            let times = Times { max_age: 40, forward_delay: 21, ..Times::default() };
+            let times = if protocol == Protocol::Rstp { times } else { Times::default() };
+            let snapshot = bridge.bridge.snapshot();
+            let others = snapshot.ports.values().filter(|port| port.number != port::LOCAL);
+            let port = |port: &Arc<Port>| {
+                // Bridges are joined by patches; behind a device is a host, until a message comes from there.
+                let admin_edge = matches!(port.attachment, Attachment::Device(_));
+                (port.number, TreePort { admin_edge, ..TreePort::default() })
+            };
+            TreeConfig {
+                times,
+                transmit_hold_count: MESSAGES_A_SECOND,
+                ports: others.map(port).collect(),
+                ..TreeConfig::new(protocol, id)
+            }
+        });
+        bridge.set_tree(tree);
     }
 
     fn configure_port(

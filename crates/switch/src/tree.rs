@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::PoisonError;
 
 use heddle_openflow::port;
+use heddle_pipeline::Attachment;
 use heddle_pipeline::tree::Protocol;
 use heddle_stp::{
     Bpdu, BridgeId, Event as Told, Role, Rstp, State, Stp, Times, Vector, rstp, rstp_path_cost, stp,
@@ -475,12 +476,21 @@ impl ManagedBridge {
                 continue;
             }
             let link = self.netdev(*number).map(|netdev| netdev.link_state());
-            let has_link = link.is_none_or(|link| link.admin_up && link.carrier);
+            let has_link = match &port.attachment {
+                Attachment::Patch { bridge, port } => self.has_peer(bridge, port),
+                _ => link.is_none_or(|link| link.admin_up && link.carrier),
+            };
             let enabled = has_link && !port.link_down && port.config & port::config::DOWN == 0;
             gone.remove(&key);
             tree.machine.set_port(key, Some((config, *tree_number, enabled)), now_ms);
         }
         gone.into_iter().for_each(|key| tree.machine.set_port(key, None, now_ms));
+    }
+
+    /// Whether the other end of a patch is there.
+    fn has_peer(&self, bridge: &str, port: &str) -> bool {
+        let peer = self.network().bridge(bridge).map(|bridge| bridge.snapshot());
+        peer.is_some_and(|snapshot| snapshot.port_by_name(port).is_some_and(|port| !port.link_down))
     }
 
     /// Makes translations and controllers see the states that ports have.

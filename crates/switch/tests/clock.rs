@@ -39,6 +39,7 @@ impl World {
             fail_mode,
             protocols: vec![],
             controllers: controllers.iter().map(|&name| name.to_owned()).collect(),
+            spanning_tree: None,
             ports: vec![port(1), port(2)],
             removed: false,
         };

@@ -148,6 +148,7 @@ fn bridge(directory: &Path) -> BridgeConfig {
         fail_mode: FailMode::Secure,
         protocols: vec![],
         controllers: names.map(|name| format!("unix:{}", directory.join(name).display())).collect(),
+        spanning_tree: None,
         ports: vec![port(1), port(2)],
         removed: false,
     }

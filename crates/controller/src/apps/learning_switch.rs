@@ -3,13 +3,14 @@
 //! A miss sends the frame here. Its source is learned; where its destination is known, a flow for exactly this input
 //! port, VLAN, source and destination is added and the frame sent on, else the frame is flooded. The flow names the
 //! source, so that every new source is seen here once. When an address moves, flows towards it are deleted, as a flow
-//! in use would never time out. Addresses are kept for each VLAN apart.
+//! in use would never time out. Addresses are kept for each VLAN apart. Where switches run a spanning tree, a port that
+//! blocks, or no longer does, says that ways have changed anywhere: all that was learned is forgotten.
 
 use std::collections::HashMap;
 
 use heddle_flow::{Field, Match};
 use heddle_openflow::message::{Command, PacketOut};
-use heddle_openflow::{Action, Body, FlowMod, port};
+use heddle_openflow::{Action, Body, FlowMod, PortDesc, port};
 use heddle_wire::MacAddr;
 use serde_json::{Value, json};
 
@@ -22,6 +23,10 @@ const PRIORITY: u16 = 10;
 const VID_PRESENT: u16 = 0x1000;
 /// `OFPPS_LINK_DOWN`.
 const LINK_DOWN: u32 = 1;
+/// `OFPPS_BLOCKED`, and where a spanning tree says in OpenFlow 1.0 that a port learns or blocks.
+const BLOCKED: u32 = port::state::BLOCKED | port::state::STP_LEARN;
+/// `OFPPR_ADD`.
+const PORT_ADDED: u8 = 0;
 /// `OFPPR_DELETE`.
 const PORT_DELETED: u8 = 1;
 
@@ -31,6 +36,8 @@ type Station = (u16, [u8; 6]);
 /// The app.
 pub struct LearningSwitch {
     tables: HashMap<u64, MacTable<Station>>,
+    /// Whether a spanning tree blocks a port, by switch and number, where it is known.
+    blocked: HashMap<(u64, u32), bool>,
     place: Tables,
     idle_timeout: u16,
     max_addresses: usize,
@@ -48,6 +55,7 @@ impl LearningSwitch {
     pub fn new(idle_timeout: u16, max_addresses: usize) -> Self {
         Self {
             tables: HashMap::new(),
+            blocked: HashMap::new(),
             place: Tables::default(),
             idle_timeout,
             max_addresses,
@@ -109,6 +117,32 @@ impl LearningSwitch {
         FlowMod { command, table_id: self.place.own, matching, ..FlowMod::default() }
     }
 
+    /// The flow that sends here what no other takes.
+    fn miss(&self) -> Body {
+        Body::FlowMod(self.place.flow(0, Match::default(), vec![output(port::CONTROLLER)], false))
+    }
+
+    /// Takes note of whether a spanning tree blocks a port. Where that is news, ways have changed, and what was learned in
+    /// any switch may be wrong.
+    fn port_changed(&mut self, dpid: u64, reason: u8, desc: &PortDesc, now_ms: u64) -> Vec<Outgoing> {
+        let is_blocked = desc.state & BLOCKED != 0;
+        let was = self.blocked.insert((dpid, desc.number), is_blocked);
+        if was == Some(is_blocked) || reason == PORT_ADDED {
+            return Vec::new();
+        }
+        let (max, age) = (self.max_addresses, self.age_ms);
+        let mut out = Vec::new();
+        let mut dpids: Vec<u64> = self.tables.keys().copied().collect();
+        dpids.sort_unstable();
+        for dpid in dpids {
+            let Some(table) = self.tables.get_mut(&dpid).filter(|table| !table.is_empty()) else { continue };
+            *table = MacTable::new(max, age, now_ms);
+            out.push(Outgoing::to(dpid, Body::FlowMod(self.deletion(Match::default()))));
+            out.push(Outgoing::to(dpid, self.miss()));
+        }
+        out
+    }
+
     /// Deletes the flows towards an address that has moved.
     fn forget(&self, vid: u16, address: [u8; 6]) -> Body {
         Body::FlowMod(self.deletion(station(Field::EthDst, vid, address)))
@@ -119,8 +153,7 @@ impl App for LearningSwitch {
     fn connected(&mut self, switch: &Switch, now_ms: u64) -> Vec<Outgoing> {
         let table = MacTable::new(self.max_addresses, self.age_ms, now_ms);
         self.tables.insert(switch.datapath_id, table);
-        let miss = self.place.flow(0, Match::default(), vec![output(port::CONTROLLER)], false);
-        vec![Outgoing::to(switch.datapath_id, Body::FlowMod(miss))]
+        vec![Outgoing::to(switch.datapath_id, self.miss())]
     }
 
     fn received(&mut self, switch: &Switch, body: &Body, now_ms: u64) -> Vec<Outgoing> {
@@ -134,9 +167,11 @@ impl App for LearningSwitch {
                 if let Some(table) = self.tables.get_mut(&dpid) {
                     table.forget_port(desc.number);
                 }
+                self.blocked.remove(&(dpid, desc.number));
                 let delete = FlowMod { out_port: desc.number, ..self.deletion(Match::default()) };
                 vec![Outgoing::to(dpid, Body::FlowMod(delete))]
             }
+            Body::PortStatus(reason, desc) => self.port_changed(dpid, *reason, desc, now_ms),
             _ => Vec::new(),
         }
     }
@@ -155,6 +190,7 @@ impl App for LearningSwitch {
 
     fn disconnected(&mut self, switch: &Switch) {
         self.tables.remove(&switch.datapath_id);
+        self.blocked.retain(|(dpid, _), _| *dpid != switch.datapath_id);
     }
 }
 

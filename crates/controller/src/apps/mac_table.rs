@@ -50,6 +50,11 @@ impl<K: Copy + Eq + Hash> MacTable<K> {
         self.old.retain(|_, entry| *entry != port);
     }
 
+    /// Whether no address is known.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.young.is_empty() && self.old.is_empty()
+    }
+
     /// Every address that is not too old, with its port.
     pub(crate) fn iter(&self, now_ms: u64) -> impl Iterator<Item = (K, u32)> + '_ {
         let passed = now_ms.saturating_sub(self.since_ms);

@@ -8,8 +8,8 @@ use serde::Deserialize;
 use serde::de::{Deserializer, Error as _, MapAccess, Visitor};
 
 use super::{
-    FailMode, Host, MAX_FILE_SIZE, MAX_LINKS, Prefix, Route, Switch, Topology, TopologyError, WantedLink,
-    assemble, default_datapath_id, default_host, fail,
+    FailMode, Host, MAX_FILE_SIZE, MAX_LINKS, Prefix, Route, SpanningTree, Switch, Topology, TopologyError,
+    WantedLink, assemble, default_datapath_id, default_host, fail,
 };
 
 #[derive(Deserialize)]
@@ -22,6 +22,7 @@ struct File {
     switches: Ordered<FileSwitch>,
     #[serde(default)]
     links: Vec<FileLink>,
+    spanning_tree: Option<SpanningTree>,
 }
 
 #[derive(Default, Deserialize)]
@@ -89,7 +90,8 @@ pub(super) fn parse(text: &str) -> Result<Topology, TopologyError> {
     let hosts = file.hosts.0.into_iter().enumerate().map(|(i, (name, host))| make_host(name, i + 1, host));
     let switches = file.switches.0.into_iter().map(|(name, switch)| make_switch(name, switch));
     let (hosts, switches) = (hosts.collect::<Result<_, _>>()?, switches.collect::<Result<_, _>>()?);
-    assemble(file.name, hosts, switches, file.links.into_iter().map(want).collect())
+    let topology = assemble(file.name, hosts, switches, file.links.into_iter().map(want).collect())?;
+    Ok(Topology { spanning_tree: file.spanning_tree, ..topology })
 }
 
 fn want(link: FileLink) -> WantedLink {

@@ -1,8 +1,15 @@
 //! The words after `--topo`: generated topologies.
 
 use super::{
-    MAX_HOSTS, Switch, Topology, TopologyError, WantedLink, assemble, check_counts, default_host, fail,
+    MAX_HOSTS, SpanningTree, Switch, Topology, TopologyError, WantedLink, assemble, check_counts,
+    default_host, fail,
 };
+
+/// Switches from the root of a spanning tree to the farthest. What is known of the root ages by one at each, and is
+/// forgotten at 40 (802.1D-2004 table 17-1); near that a tree takes long to settle.
+const DEEPEST: usize = 30;
+/// The farthest switch of a ring is on its other side.
+const LONGEST_RING: usize = 2 * DEEPEST;
 
 pub(super) fn parse(text: &str) -> Result<Topology, TopologyError> {
     let mut words = text.split(',');
@@ -20,9 +27,17 @@ pub(super) fn parse(text: &str) -> Result<Topology, TopologyError> {
             let n = numbers(kind, &words, &[("depth", 1), ("fanout", 2)])?;
             tree(n[0], n[1])
         }
+        "ring" => {
+            let n = numbers(kind, &words, &[("k", 3), ("n", 1)])?;
+            ring(n[0], n[1])
+        }
+        "torus" => {
+            let n = numbers(kind, &words, &[("x", 3), ("y", 3), ("n", 1)])?;
+            torus(n[0], n[1], n[2])
+        }
         _ => fail(format!(
             "{text:?} is neither a file nor one of minimal, single,N, reversed,N, linear,K[,N], \
-             tree,depth=D,fanout=F"
+             tree,depth=D,fanout=F, ring,K[,N], torus,X,Y[,N]"
         )),
     }
 }
@@ -62,6 +77,64 @@ fn single(hosts: usize, reversed: bool) -> Result<Topology, TopologyError> {
 }
 
 fn linear(switches: usize, each: usize) -> Result<Topology, TopologyError> {
+    let (hosts, links) = row(switches, each)?;
+    build(hosts, switches, links)
+}
+
+/// A row whose last switch is joined to the first.
+fn ring(switches: usize, each: usize) -> Result<Topology, TopologyError> {
+    if !(3..=LONGEST_RING).contains(&switches) {
+        return fail(format!(
+            "a ring has 3 to {LONGEST_RING} switches and not {switches}: a spanning tree is no deeper than {DEEPEST}"
+        ));
+    }
+    let (hosts, mut links) = row(switches, each)?;
+    links.push(WantedLink::new("s1", format!("s{switches}")));
+    with_tree(build(hosts, switches, links)?)
+}
+
+/// Rows and columns of switches, each of them a ring; names, numbers and links as Mininet has them.
+fn torus(rows: usize, columns: usize, each: usize) -> Result<Topology, TopologyError> {
+    if rows < 3 || columns < 3 {
+        return fail(format!("a torus has 3 rows and 3 columns at least, and not {rows} and {columns}"));
+    }
+    if rows / 2 + columns / 2 > DEEPEST || rows.max(columns) > 255 {
+        return fail(format!(
+            "a torus of {rows} by {columns} is too large: a spanning tree is no deeper than {DEEPEST}"
+        ));
+    }
+    let switches = rows.saturating_mul(columns);
+    check_counts(switches.saturating_mul(each), switches, switches.saturating_mul(each.saturating_add(2)))?;
+    let place = |row: usize, column: usize| format!("{}x{}", row % rows + 1, column % columns + 1);
+    let places: Vec<(usize, usize)> =
+        (0..rows).flat_map(|row| (0..columns).map(move |column| (row, column))).collect();
+    let (mut hosts, mut made, mut links) = (vec![], vec![], vec![]);
+    for &(row, column) in &places {
+        let place = place(row, column);
+        let datapath_id = ((row + 1) << 8 | (column + 1)) as u64;
+        made.push(Switch { name: format!("s{place}"), datapath_id, fail_mode: None, protocols: vec![] });
+        for number in 1..=each {
+            let host = if each == 1 { format!("h{place}") } else { format!("h{place}x{number}") };
+            links.push(WantedLink::new(host.as_str(), format!("s{place}")));
+            hosts.push(host);
+        }
+    }
+    for (row, column) in places {
+        for next in [place(row, column + 1), place(row + 1, column)] {
+            links.push(WantedLink::new(format!("s{}", place(row, column)), format!("s{next}")));
+        }
+    }
+    let hosts = hosts.into_iter().enumerate().map(|(i, name)| default_host(name, i + 1)).collect();
+    with_tree(assemble(None, hosts, made, links)?)
+}
+
+/// What has rings needs a spanning tree.
+fn with_tree(topology: Topology) -> Result<Topology, TopologyError> {
+    Ok(Topology { spanning_tree: Some(SpanningTree::Rstp), ..topology })
+}
+
+/// Names of hosts, and links, of switches in a row.
+fn row(switches: usize, each: usize) -> Result<(Vec<String>, Vec<WantedLink>), TopologyError> {
     check_counts(switches.saturating_mul(each), switches, 0)?;
     let name = |s: usize, h: usize| if each == 1 { format!("h{s}") } else { format!("h{h}s{s}") };
     let mut links = vec![];
@@ -74,7 +147,7 @@ fn linear(switches: usize, each: usize) -> Result<Topology, TopologyError> {
     // Addresses are given in the natural order of the names: h1s1, h1s2, .. before h2s1.
     let hosts =
         (1..=each).flat_map(|h| (1..=switches).map(move |s| (s, h))).map(|(s, h)| name(s, h)).collect();
-    build(hosts, switches, links)
+    Ok((hosts, links))
 }
 
 fn tree(depth: usize, fanout: usize) -> Result<Topology, TopologyError> {

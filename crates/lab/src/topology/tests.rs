@@ -32,7 +32,17 @@ fn reversed_turns_the_ports() {
 
 #[test]
 fn specs_are_bounded() {
-    for bad in ["tree,depth=60,fanout=9", "linear,9999999,9999999", "single,0", "single,2,3", "ring,4", ""] {
+    for bad in [
+        "tree,depth=60,fanout=9",
+        "linear,9999999,9999999",
+        "single,0",
+        "single,2,3",
+        "ring,2",
+        "ring,61",
+        "torus,2,9",
+        "torus,60,60",
+        "",
+    ] {
         assert!(Topology::from_spec(bad).is_err(), "{bad}");
     }
     assert!(Topology::from_spec("tree,depth=99999999,fanout=1").is_err());
@@ -82,4 +92,36 @@ fn what_is_wrong_is_said_to_the_writer_of_a_topology() {
     assert!(text.contains("duplicate mapping key: h1") && !text.contains("Options"), "{text}");
     let text = Topology::from_spec("tree,depth=99,fanout=3").unwrap_err().to_string();
     assert_eq!(text, "these are more than the 4096 hosts that one lab may have");
+}
+
+#[test]
+fn a_torus_is_mininets() {
+    let t = Topology::from_spec("torus,3,4").unwrap();
+    assert_eq!((t.hosts.len(), t.switches.len(), t.links.len()), (12, 12, 36));
+    assert_eq!((t.switches[5].name.as_str(), t.switches[5].datapath_id), ("s2x2", 0x202));
+    assert_eq!(t.hosts[5].name, "h2x2");
+    let names = |node: &str| -> Vec<String> { t.ends(node).map(|(_, far)| far.node.clone()).collect() };
+    assert_eq!(names("s1x1"), ["h1x1", "s1x2", "s2x1", "s1x4", "s3x1"]);
+    assert_eq!(t.spanning_tree, Some(SpanningTree::Rstp));
+    assert_eq!(Topology::from_spec("torus,3,3,2").unwrap().hosts[3].name, "h1x2x2");
+}
+
+#[test]
+fn a_ring_is_a_row_that_is_closed() {
+    let t = Topology::from_spec("ring,4,2").unwrap();
+    assert_eq!((t.hosts.len(), t.switches.len(), t.links.len()), (8, 4, 12));
+    assert_eq!((t.links[11].a.node.as_str(), t.links[11].b.node.as_str()), ("s1", "s4"));
+    assert_eq!(t.spanning_tree, Some(SpanningTree::Rstp));
+}
+
+#[test]
+fn rings_are_found() {
+    for (spec, ring) in
+        [("tree,3,3", None), ("linear,9", None), ("ring,5", Some("s1")), ("torus,3,3", Some("s1x3"))]
+    {
+        assert_eq!(Topology::from_spec(spec).unwrap().ring(), ring, "{spec}");
+    }
+    let twice = "hosts: {}\nswitches: {s1: {}, s2: {}}\nlinks: [[s1, s2], [s2, s1]]\nspanning_tree: stp\n";
+    let t = Topology::from_yaml(twice).unwrap();
+    assert_eq!((t.ring(), t.spanning_tree), (Some("s2"), Some(SpanningTree::Stp)));
 }

@@ -38,6 +38,7 @@ pub(super) fn set(
     if before.ports.get(&port_mod.number).is_some_and(|port| port.config != config) {
         switch_device(port_mod.number, &before, config, bridge);
         bridge.change_port(port_mod.number, |port| port.config = config);
+        bridge.messages_came.notify_one();
     }
     Ok(None)
 }

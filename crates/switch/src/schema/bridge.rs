@@ -46,8 +46,16 @@ const BRIDGE: &[Column] = &[
     ),
     column("datapath_version", "string", "Empty, or what forwards it."),
     column("datapath_id", "string ?", "Its OpenFlow id, 16 hexadecimal digits.").ephemeral(),
-    column("stp_enable", "boolean", "Whether it takes part in the spanning tree protocol.").later(),
-    column("rstp_enable", "boolean", "Whether it takes part in the rapid spanning tree protocol.").later(),
+    column(
+        "stp_enable",
+        "boolean",
+        "Whether it takes part in the spanning tree protocol (IEEE 802.1D-1998).",
+    ),
+    column(
+        "rstp_enable",
+        "boolean",
+        "Whether it takes part in the rapid spanning tree protocol (802.1D-2004); where both are asked for, in this.",
+    ),
     column("mcast_snooping_enable", "boolean", "Whether multicast goes only to those who asked for it.")
         .later(),
     column("ports", "ref Port *", "Its ports."),
@@ -67,15 +75,16 @@ const BRIDGE: &[Column] = &[
         "Without a controller: `standalone` forwards by itself, `secure` obeys its flows alone.",
     ),
     column("status", "string -> string *", "How it fares, such as its place in the spanning tree.")
-        .ephemeral()
-        .later(),
-    column("rstp_status", "string -> string *", "Its place in the rapid spanning tree.").ephemeral().later(),
+        .ephemeral(),
+    column("rstp_status", "string -> string *", "Its place in the rapid spanning tree.").ephemeral(),
     column(
         "other_config",
         "string -> string *",
         "Rarely changed settings: `datapath-id`, `hwaddr`, `mac-aging-time` (seconds), `mac-table-size`, \
         `forward-bpdu`, `disable-in-band`, `controller-queue-size`, `packet-buffers` (packets that are kept for each \
-        controller which got their beginning; none unless said).",
+        controller which got their beginning; none unless said). Of its spanning tree: `stp-system-id`, \
+        `stp-priority`, `stp-hello-time`, `stp-max-age`, `stp-forward-delay`; `rstp-address`, `rstp-priority`, \
+        `rstp-max-age`, `rstp-forward-delay`, `rstp-transmit-hold-count`, `rstp-force-protocol-version`.",
     ),
     EXTERNAL_IDS,
     column("flood_vlans", "integer 0..4095 {0,4096}", "VLANs in which addresses are not learned.").later(),

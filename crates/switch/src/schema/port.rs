@@ -61,15 +61,20 @@ const PORT: &[Column] = &[
     column("bond_fake_iface", "boolean", "Whether a bond shows an interface of its name to the system.")
         .later(),
     column("fake_bridge", "boolean", "Whether it stands for a bridge in a VLAN of another.").later(),
-    column("status", "string -> string *", "Its state in the spanning tree.").ephemeral().later(),
-    column("rstp_status", "string -> string *", "Its state in the rapid spanning tree.").ephemeral().later(),
-    column("rstp_statistics", "string -> integer *", "Messages of the rapid spanning tree.")
-        .ephemeral()
-        .later(),
-    column("statistics", "string -> integer *", "Messages of the spanning tree.").ephemeral().later(),
+    column("status", "string -> string *", "Its state in the spanning tree.").ephemeral(),
+    column("rstp_status", "string -> string *", "Its state in the rapid spanning tree.").ephemeral(),
+    column("rstp_statistics", "string -> integer *", "Messages of the rapid spanning tree.").ephemeral(),
+    column("statistics", "string -> integer *", "Messages of the spanning tree.").ephemeral(),
     column("protected", "boolean", "Whether packets between it and other protected ports are dropped.")
         .later(),
-    column("other_config", "string -> string *", "Rarely changed settings.").later(),
+    column(
+        "other_config",
+        "string -> string *",
+        "Rarely changed settings. In the spanning tree: `stp-enable`, `stp-port-num`, `stp-port-priority`, \
+        `stp-path-cost`; `rstp-enable`, `rstp-port-num`, `rstp-port-priority`, `rstp-path-cost`, \
+        `rstp-port-admin-edge`, `rstp-port-auto-edge`, `rstp-port-mcheck`, `rstp-admin-p2p-mac`, \
+        `rstp-admin-port-state`.",
+    ),
     EXTERNAL_IDS,
 ];
 

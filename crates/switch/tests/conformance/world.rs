@@ -35,6 +35,7 @@ impl World {
             fail_mode: FailMode::Secure,
             protocols: Vec::new(),
             controllers: Vec::new(),
+            spanning_tree: None,
             ports: (1..=PORTS).map(port).collect(),
             removed: false,
         };
