@@ -207,7 +207,9 @@ const ACTIONS: u32 = 0x01ff_9801;
 const MAX_FLOWS: u32 = 1_000_000;
 
 impl Abilities {
-    fn of(version: Version) -> Self {
+    /// All that a table could do, as a version before 1.3 tells it.
+    #[must_use]
+    pub fn of(version: Version) -> Self {
         let fields = match version {
             Version::V1_0 => WILDCARDS_10,
             Version::V1_1 => WILDCARDS_11,

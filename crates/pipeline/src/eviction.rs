@@ -42,7 +42,7 @@ fn shrink(
     now_ms: u64,
 ) -> Vec<FlowChange> {
     let mut gone = Vec::new();
-    while limit.evicts
+    while (limit.evicts || snapshot.evicting.contains_key(&table))
         && snapshot.table(table).is_some_and(|table| table.len() > most)
         && let Some(flow) = first_to_go(snapshot, table, limit, now_ms)
     {

@@ -216,6 +216,8 @@ pub struct Snapshot {
     pub misses: HashTrieMapSync<u8, Miss>,
     /// How many flows tables may have, where something is said.
     pub limits: HashTrieMapSync<u8, Arc<TableLimit>>,
+    /// Tables whose flows may go to make room for others because a controller says so, whatever [`Snapshot::limits`] says.
+    pub evicting: HashTrieMapSync<u8, ()>,
     /// Whether a controller waits for packets that no flow takes, as those of OpenFlow before 1.3 do.
     pub shows_misses: bool,
 }

@@ -14,6 +14,7 @@ use heddle_openflow::consistency::Known;
 use heddle_openflow::message::{FlowRemoved, PacketOut};
 use heddle_openflow::multipart::PortStats;
 use heddle_openflow::role::RoleStatus;
+use heddle_openflow::table::TableStatus;
 use heddle_openflow::{Action, Body, Command, FlowMod, OfError, PortDesc, Version, port};
 use heddle_pipeline::flow_mod::{FlowChange, TABLES};
 use heddle_pipeline::table::TableLimit;
@@ -54,6 +55,8 @@ pub enum Event {
     FlowRemoved(Box<FlowRemoved>),
     /// A port came (0), went (1) or changed (2).
     PortStatus(u8, Box<PortDesc>),
+    /// A table filled or emptied.
+    TableStatus(TableStatus),
     /// Something waits for those who watch flows.
     FlowUpdates,
     /// The role of the connection of this number has changed unasked.
@@ -145,6 +148,9 @@ impl ManagedBridge {
         let first = bridge.watch_flows(Box::new(move |snapshot, changes| {
             if watching.monitors.see(snapshot, changes) {
                 let _ = waking.send(Event::FlowUpdates);
+            }
+            for status in watching.vacancies.see(snapshot) {
+                let _ = waking.send(Event::TableStatus(status));
             }
         }));
         debug_assert!(first, "a bridge is managed once");

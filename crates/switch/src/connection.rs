@@ -14,17 +14,17 @@ mod pace;
 mod ports;
 mod queues;
 mod statistics;
+mod tables;
 
 use std::sync::Arc;
 
 use heddle_openflow::kind::{MORE, unsupported};
 use heddle_openflow::message::{Features, Form, NO_BUFFER, Version, decode, role};
-use heddle_openflow::modify::{MeterMod, TableMod};
+use heddle_openflow::modify::MeterMod;
 use heddle_openflow::monitor::{MonitorRequest, Update};
 use heddle_openflow::multipart::{Reply, Request};
 use heddle_openflow::packet::{PacketOut, reason};
 use heddle_openflow::role::{AsyncConfig, AsyncKind, RoleStatus, status_reason};
-use heddle_openflow::table::config;
 use heddle_openflow::{
     Action, Body, Command, Fault, FlowMod, Framer, Instruction, Message, OfError, port, queue,
 };
@@ -322,7 +322,10 @@ impl Connection {
                 None
             }
             Body::PortMod(port_mod) => ports::set(&port_mod, message.form.version, bridge)?,
-            Body::TableMod(table_mod) => check_table_mod(table_mod, message.form.version)?,
+            Body::TableMod(table_mod) => {
+                tables::modify(table_mod, message.form.version, bridge)?;
+                None
+            }
             Body::GroupMod(group_mod) => {
                 let gone = bridge.bridge.group_mod(&group_mod, Some(by), bridge.clock.now_ms())?;
                 announce(Gathered::One(gone), bridge);
@@ -385,7 +388,6 @@ impl Connection {
             }
             Body::GetAsyncRequest => Some(Body::GetAsyncReply(AsyncConfig::of(&self.wants))),
             Body::SetAsync(config) => {
-                check_async(&config)?;
                 config.apply(&mut self.wants);
                 // Who says what it wants to be told is told.
                 if self.miss_send_len == 0 {
@@ -545,12 +547,6 @@ impl Connection {
     }
 }
 
-/// That nothing is wanted which never comes: tables are not told of unasked yet.
-fn check_async(config: &AsyncConfig) -> Result<(), OfError> {
-    let wants = |masks: &[Option<u32>; 6]| masks[AsyncKind::TableStatus as usize].unwrap_or(0) != 0;
-    if wants(&config.master) || wants(&config.slave) { Err(OfError::AsyncUnsupported) } else { Ok(()) }
-}
-
 /// What the switch says of itself.
 fn features(version: Version, bridge: &ManagedBridge) -> Features {
     Features {
@@ -581,17 +577,4 @@ fn changes(body: &Body) -> bool {
             | Body::BundleAdd(_)
             | Body::MultipartRequest(Request::SetTableFeatures(_))
     )
-}
-
-/// OpenFlow 1.3 has no configuration of tables left, but for two bits that mean nothing.
-fn check_table_mod(table_mod: TableMod, version: Version) -> Result<Option<Body>, OfError> {
-    if table_mod.table_id >= TABLES && table_mod.table_id != FlowMod::ALL_TABLES {
-        return Err(OfError::TableModBadTable);
-    }
-    // What becomes of packets that no flow takes is configured so before 1.3; nothing but the switch's own way is there.
-    let known = if version == Version::V1_3 { config::MISS_MASK } else { 0 };
-    if table_mod.config & !known != 0 || table_mod.eviction.is_some() || table_mod.vacancy.is_some() {
-        return Err(OfError::TableModBadConfig);
-    }
-    Ok(None)
 }

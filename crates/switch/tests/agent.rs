@@ -400,14 +400,15 @@ fn an_address_is_not_learned_from_the_controller() {
 }
 
 #[test]
-fn openflow_1_4_may_not_ask_for_what_never_comes() {
+fn openflow_1_4_asks_for_what_comes_and_no_more() {
     let switch = switch();
     let mut peer = Peer::silent(&switch, false);
     peer.tell(&hello(5, "0001 0008 00000020"));
     let asking = |property: &str| [hex("051c 0010 12345678"), hex(property)].concat();
     peer.tell(&asking("0001 0008 00000003"));
-    let refused = peer.ask(&asking("0009 0008 00000008"));
-    assert_eq!(error(&refused).unwrap().0, AsyncUnsupported, "tables to masters");
+    peer.tell(&asking("0009 0008 00000008"));
+    let refused = peer.ask(&asking("0009 0008 00000001"));
+    assert_eq!(error(&refused).unwrap().0, AsyncInvalid, "tables have no such reason");
     let shown = peer.ask(&hex("051a 0008 12345678"));
     assert_eq!(shown[16..24], hex("0001 0008 00000003"));
 }

@@ -168,3 +168,98 @@ fn packets_whose_ttl_is_spent_come_where_they_are_asked_for() {
         heddle_openflow::OfError::SwitchConfigBadFlags
     );
 }
+
+/// What OpenFlow 1.4 says of a table: its configuration, and the vacancy where it is watched.
+fn description(peer: &mut Peer) -> Vec<u8> {
+    let reply = peer.ask(&version(5, multipart(14, "")));
+    let length = usize::from(u16::from_be_bytes([reply[16], reply[17]]));
+    reply[16..16 + length].to_vec()
+}
+
+#[test]
+fn tables_that_fill_and_empty_are_told_of() {
+    let switch = switch();
+    let (mut one, mut other) = (controller(&switch, 5), controller(&switch, 5));
+    assert_eq!(description(&mut one.0), hex("0010 00 00 00000000 0002 0008 00000007"));
+    // Events at 20 and 80 percent; the limit is the database's to say.
+    let limit = heddle_pipeline::table::TableLimit { flows: Some(10), evicts: false, groups: vec![] };
+    one.0.bridge.bridge.set_limit(0, Some(limit), 0);
+    let vacancy =
+        |config: &str| version(5, message(17, &hex(&format!("00000000 {config} 0003 0008 14 50 00 00"))));
+    one.0.tell(&vacancy("00000008"));
+    assert_eq!(description(&mut one.0), hex("0018 00 00 00000008 0002 0008 00000007 0003 0008 14 50 64 00"));
+    // Both reasons, to masters and equals.
+    other.0.tell(&version(5, message(28, &hex("0009 0008 00000018"))));
+    let mut flow = |number: u16, command: u8| {
+        one.0.tell(&version(5, Mod { priority: number, command, ..Mod::default() }.bytes()));
+        told(&mut other)
+    };
+    for number in 0..8 {
+        assert!(flow(number, 0).is_empty(), "{number}");
+    }
+    let full = flow(8, 0);
+    assert_eq!((full.len(), full[0][1], full[0][8]), (1, 31, 3), "less than 20 percent is free");
+    assert_eq!(full[0][16..], hex("0018 00 00 00000008 0002 0008 00000007 0003 0008 14 50 0a 00"));
+    assert!(flow(9, 0).is_empty() && flow(9, 4).is_empty(), "it is not told twice");
+    for number in 2..9 {
+        assert!(flow(number, 4).is_empty(), "{number}");
+    }
+    assert_eq!(flow(1, 4)[0][8], 4, "more than 80 percent are free");
+    // Nobody asked any more.
+    one.0.tell(&version(5, message(17, &hex("00000000 00000000"))));
+    for number in 0..10 {
+        one.0.tell(&version(5, Mod { priority: number, ..Mod::default() }.bytes()));
+    }
+    assert!(told(&mut other).is_empty() && told(&mut one).is_empty());
+    assert_eq!(description(&mut one.0), hex("0010 00 00 00000000 0002 0008 00000007"));
+    // How flows are chosen to go is the switch's to say.
+    let chosen = version(5, message(17, &hex("00000000 00000004 0002 0008 00000002")));
+    let refused = error(&one.0.ask(&chosen)).unwrap().0;
+    assert_eq!(refused, heddle_openflow::OfError::TableModBadConfig);
+}
+
+#[test]
+fn a_table_makes_room_where_a_controller_says_so() {
+    let switch = switch();
+    let mut peer = controller(&switch, 5);
+    let limit = heddle_pipeline::table::TableLimit { flows: Some(2), evicts: false, groups: vec![] };
+    peer.0.bridge.bridge.set_limit(0, Some(limit), 0);
+    let flow = |number: u16| {
+        let mut bytes = version(5, Mod { priority: number, flags: 1, ..Mod::default() }.bytes());
+        // A hard timeout, and an importance that grows.
+        bytes[28..30].copy_from_slice(&[0, 100]);
+        bytes[46..48].copy_from_slice(&number.to_be_bytes());
+        bytes
+    };
+    for number in 1..=2 {
+        peer.0.tell(&flow(number));
+    }
+    let full = error(&peer.0.ask(&flow(3))).unwrap().0;
+    assert_eq!(full, heddle_openflow::OfError::FlowModTableFull);
+    peer.0.tell(&version(5, message(17, &hex("ff000000 00000004"))));
+    peer.0.tell(&flow(3));
+    let gone = told(&mut peer);
+    // Reason 5, eviction, of the flow of priority 1.
+    assert_eq!((gone.len(), gone[0][1], &gone[0][16..19]), (1, 11, &[0, 1, 5][..]));
+}
+
+#[test]
+fn what_no_flow_takes_goes_where_the_table_says() {
+    let switch = switch();
+    let mut peer = controller(&switch, 3);
+    let mut newer = controller(&switch, 4);
+    let send = packet_out(1, &[output(0xffff_fff9)], &[1; 60]);
+    let config = |table: u8, config: u8| version(3, message(17, &[table, 0, 0, 0, 0, 0, 0, config]));
+    let mut after = |first: u8, second: u8| {
+        peer.0.tell(&config(0, first));
+        peer.0.tell(&config(1, second));
+        newer.0.tell(&send);
+        (told(&mut peer).len(), told(&mut newer).len())
+    };
+    assert_eq!(after(2, 0), (0, 0), "dropped");
+    assert_eq!(after(0, 2), (1, 1), "to whoever is connected");
+    assert_eq!(after(1, 0), (1, 1), "in the next table");
+    assert_eq!(after(1, 2), (0, 0));
+    let refused = error(&peer.0.ask(&config(0, 3))).unwrap().0;
+    assert_eq!(refused, heddle_openflow::OfError::TableModBadConfig);
+}

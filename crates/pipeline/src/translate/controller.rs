@@ -22,13 +22,14 @@ impl Translation<'_> {
         self.punt(reason::NO_MATCH, max_len);
     }
 
-    /// A packet-in for a packet that no flow takes and that no flow asked for (OpenFlow before 1.3).
-    pub(super) fn show_miss(&mut self) {
+    /// A packet-in for a packet that no flow takes. `unasked` says that nobody configured the table so: it is then for controllers
+    /// of OpenFlow before 1.3 alone.
+    pub(super) fn show_miss(&mut self, unasked: bool) {
         if self.config_of(self.stay.in_port) & port::config::NO_PACKET_IN != 0 {
             return self.drop_because("port causes no packet-in");
         }
         self.stay.cookie = 0;
-        self.punt_as(&Controller { reason: reason::NO_MATCH, ..Controller::default() }, true, None);
+        self.punt_as(&Controller { reason: reason::NO_MATCH, ..Controller::default() }, unasked, None);
     }
 
     /// Says why outputs send to controllers from here on; what a packet-out does is its own whatever it uses.

@@ -81,7 +81,8 @@ impl Translation<'_> {
         };
         match configured {
             Miss::Default if !snapshot.shows_misses => self.drop_missed(misses),
-            Miss::Default | Miss::Controller => self.show_miss(),
+            Miss::Default => self.show_miss(true),
+            Miss::Controller => self.show_miss(false),
             Miss::Continue if table < TABLES - 1 => self.enter_table(table + 1, in_port, misses),
             Miss::Continue | Miss::Drop => self.drop_missed(misses),
         }

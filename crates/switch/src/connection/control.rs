@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::bundles::Budget;
 use super::monitors::Monitors;
+use super::tables::Vacancies;
 use heddle_openflow::OfError;
 use heddle_openflow::message::role;
 
@@ -20,6 +21,8 @@ pub struct Control {
     pub(super) bundled: Arc<Budget>,
     /// Who watches its flows.
     pub(crate) monitors: Monitors,
+    /// Which of its tables are told of when they fill and empty.
+    pub(crate) vacancies: Vacancies,
 }
 
 /// A connection's place among those of its bridge; it is free again once the value is gone.

@@ -60,6 +60,7 @@ impl Connection {
             Event::PortStatus(reason, _) => (AsyncKind::PortStatus, *reason),
             Event::FlowRemoved(removed) => (AsyncKind::FlowRemoved, removed_reason(removed.reason, version)),
             Event::RoleStatus(_, status) => (AsyncKind::RoleStatus, status.reason),
+            Event::TableStatus(status) => (AsyncKind::TableStatus, status.reason),
             Event::FlowUpdates => return None,
             Event::Forward(_, change) => {
                 (AsyncKind::RequestForward, u8::from(matches!(**change, Body::MeterMod(_))))
@@ -76,6 +77,7 @@ impl Connection {
             Event::PacketIn(packet) if packet.unasked && !self.wants_misses() => return None,
             Event::PacketIn(packet) if packet.controller_id != self.controller_id => return None,
             Event::PacketIn(packet) => self.packet_in(packet, reason, bridge),
+            Event::TableStatus(status) => Body::TableStatus(*status),
             Event::PortStatus(reason, port) => Body::PortStatus(*reason, (**port).clone()),
             Event::FlowRemoved(removed) => Body::FlowRemoved(FlowRemoved { reason, ..(**removed).clone() }),
             Event::FlowUpdates => return None,

@@ -10,14 +10,15 @@ use heddle_openflow::meter::{MeterFeatures, MeterMod};
 use heddle_openflow::multipart::{
     Aggregate, FlowFilter, FlowStats, Reply, Request, TableFeatures, TableStats,
 };
-use heddle_openflow::{FlowMod, FlowWriter, Form, OfError, PortDesc, port};
-use heddle_pipeline::flow_mod::{MAX_FLOWS, TABLES, uses};
+use heddle_openflow::table::Abilities;
+use heddle_openflow::{FlowMod, FlowWriter, Form, OfError, PortDesc, Version, port};
+use heddle_pipeline::flow_mod::{TABLES, uses};
 use heddle_pipeline::group::MAX_GROUPS;
 use heddle_pipeline::meter::{MAX_BANDS, MAX_METERS};
 use heddle_pipeline::{Attachment, Flow, Port};
 use heddle_stp::State;
 
-use super::queues;
+use super::{queues, tables};
 use crate::bridge::ManagedBridge;
 
 /// Current features of a port: 10 Gbit/s, copper.
@@ -55,7 +56,7 @@ pub(super) fn answer(request: Request, form: Form, bridge: &ManagedBridge) -> Re
         }
         Request::Table => {
             bridge.flush();
-            Reply::Table(tables(bridge))
+            Reply::Table(table_statistics(form.version, bridge))
         }
         Request::PortStats(number) => {
             port_or(number, bridge, OfError::RequestBadPort)?;
@@ -93,8 +94,9 @@ pub(super) fn answer(request: Request, form: Form, bridge: &ManagedBridge) -> Re
             Reply::MeterConfig(meters.iter().map(|entry| entry.config.clone()).collect())
         }
         Request::MeterFeatures => Reply::MeterFeatures(METER_FEATURES),
-        // Nobody can configure tables so, or sample flows yet; who watches flows is the connection's.
-        Request::TableDesc | Request::FlowMonitor(_) | Request::IpfixBridge | Request::IpfixFlow => {
+        Request::TableDesc => Reply::TableDesc(tables::descriptions(bridge)),
+        // Nobody can sample flows yet; who watches flows is the connection's.
+        Request::FlowMonitor(_) | Request::IpfixBridge | Request::IpfixFlow => {
             return Err(unsupported(request.kind(), form));
         }
     })
@@ -184,21 +186,32 @@ fn flow_stats(flow: &Flow, now_ms: u64) -> FlowStats {
     }
 }
 
-fn tables(bridge: &ManagedBridge) -> Vec<TableStats> {
+fn table_statistics(version: Version, bridge: &ManagedBridge) -> Vec<TableStats> {
     let snapshot = bridge.bridge.snapshot();
     let of = |(table_id, counters): (u8, &heddle_pipeline::table::TableCounters)| TableStats {
         table_id,
         active: snapshot.table(table_id).map_or(0, |table| table.len() as u32),
         lookups: counters.lookups.load(Ordering::Relaxed),
         matched: counters.matched.load(Ordering::Relaxed),
-        ..TableStats::default()
+        // Versions before 1.3 tell here what the table is like.
+        abilities: (version < Version::V1_3).then(|| {
+            let all = Abilities::of(version);
+            // No table comes after the last.
+            let goto = if table_id == TABLES - 1 { 1 << 1 } else { 0 };
+            Box::new(Abilities {
+                instructions: all.instructions & !goto,
+                name: bridge.table_name(table_id),
+                config: tables::miss_bits(table_id, &snapshot),
+                max_entries: tables::most_flows(table_id, &snapshot) as u32,
+                ..all
+            })
+        }),
     };
     (0..TABLES).zip(bridge.bridge.tables.iter()).map(of).collect()
 }
 
 fn table_features(table_id: u8, bridge: &ManagedBridge) -> TableFeatures {
-    let limit = bridge.bridge.snapshot().limits.get(&table_id).and_then(|limit| limit.flows);
-    let most = limit.unwrap_or(MAX_FLOWS).min(MAX_FLOWS) as u32;
+    let most = tables::most_flows(table_id, &bridge.bridge.snapshot()) as u32;
     let features = TableFeatures::of_table(table_id, most, (table_id + 1..TABLES).collect());
     match bridge.table_name(table_id) {
         name if name.is_empty() => features,
