@@ -492,3 +492,6 @@ impl Call {
         Response { status: 200, note, content: Some(Content { size, pieces }) }
     }
 }
+
+#[cfg(test)]
+mod tests;
