@@ -54,12 +54,12 @@ pub(crate) fn decode_config(
     let mut queues = Vec::new();
     while reader.left() != 0 {
         let queue = reader.u32()?;
-        // OpenFlow 1.2 names the port once more.
+        // OpenFlow 1.2 names the port once more: who asks for the queues of all ports is told whose each is.
         let wide = version >= Version::V1_2;
-        reader.skip(if wide { 4 } else { 0 })?;
+        let port = if wide { reader.u32()? } else { number };
         let mut body = reader.sized(if wide { 8 } else { 4 }, OfError::RequestBadLength)?;
         body.skip(if wide { 6 } else { 2 })?;
-        let mut desc = QueueDesc { port: number, queue, ..QueueDesc::default() };
+        let mut desc = QueueDesc { port, queue, ..QueueDesc::default() };
         while body.left() != 0 {
             let kind = body.u16()?;
             let mut property = body.sized(2, OfError::RequestBadLength)?;
