@@ -80,7 +80,12 @@ struct Seen {
     waits: AtomicBool,
     /// Tasks that have not run yet.
     tasks: AtomicUsize,
+    /// How often it has begun anew: packets that were under way before are done.
+    turns: AtomicU64,
 }
+
+/// How long a thread that works is looked at before it is asked: it is done with a batch long before.
+const LOOK: Duration = Duration::from_micros(50);
 
 /// A running poll thread. Dropping the last handle ends it.
 pub struct Datapath<T> {
@@ -137,9 +142,20 @@ impl<T: Translator> Datapath<T> {
         // What was published stands before this, and what the thread reads after it was woken stands behind its own fence:
         // either it sees that, or this sees that it works.
         fence(Ordering::SeqCst);
-        if self.seen.tasks.load(Ordering::SeqCst) != 0 || !self.seen.waits.load(Ordering::SeqCst) {
-            self.ask(|_| ());
+        let turn = self.seen.turns.load(Ordering::SeqCst);
+        let mut begun = None;
+        loop {
+            let waits = self.seen.waits.load(Ordering::SeqCst);
+            let is_quiet = waits || self.seen.turns.load(Ordering::SeqCst) != turn;
+            if is_quiet && self.seen.tasks.load(Ordering::SeqCst) == 0 {
+                return;
+            }
+            if begun.get_or_insert_with(Instant::now).elapsed() > LOOK {
+                break;
+            }
+            std::thread::yield_now();
         }
+        self.ask(|_| ());
     }
 
     /// Runs `task` on the poll thread and waits for its answer; `None` if the thread is gone.
@@ -286,6 +302,8 @@ fn run<T: Translator>(
     let mut revalidated = clock.now_ms();
     let mut cached = 0;
     loop {
+        seen.turns.fetch_add(1, Ordering::SeqCst);
+        fence(Ordering::SeqCst);
         context.now_ms = clock.now_ms();
         context.poll_busy();
         loop {
