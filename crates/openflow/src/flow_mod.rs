@@ -195,7 +195,7 @@ pub(crate) fn decode_flow_mod(reader: &mut Reader<'_>, form: Form) -> Result<Flo
         table_id,
         cookie,
         cookie_mask,
-        new_cookie: new_cookie(command, cookie).filter(|_| sets_cookie(version, command, cookie_mask)),
+        new_cookie: None,
         classic: false,
         adds_missing: version == Version::V1_1,
         idle_timeout,
@@ -215,11 +215,6 @@ pub(crate) fn decode_flow_mod(reader: &mut Reader<'_>, form: Form) -> Result<Flo
 fn new_cookie(command: Command, cookie: u64) -> Option<u64> {
     let changes = matches!(command, Command::Modify | Command::ModifyStrict);
     (changes && cookie != u64::MAX).then_some(cookie)
-}
-
-/// Whether a change sets the mark of flows: OpenFlow 1.1 has one field for that and for what it asks, and later versions ask only.
-fn sets_cookie(version: Version, command: Command, mask: u64) -> bool {
-    version == Version::V1_1 && mask == 0 && matches!(command, Command::Modify | Command::ModifyStrict)
 }
 
 /// Reads OpenFlow 1.0's own form, or Nicira's.
@@ -274,10 +269,9 @@ pub(crate) fn encode_flow_mod(out: &mut Vec<u8>, form: Form, flow_mod: &FlowMod)
     if form.nicira || form.version == Version::V1_0 {
         return encode_classic(out, form, flow_mod);
     }
-    out.u64(match sets_cookie(form.version, flow_mod.command, flow_mod.cookie_mask) {
-        true => written_cookie(flow_mod),
-        false => flow_mod.cookie,
-    });
+    // What is added for want of a flow to change gets it.
+    let added = flow_mod.new_cookie.filter(|_| form.version == Version::V1_1 && flow_mod.cookie_mask == 0);
+    out.u64(added.unwrap_or(flow_mod.cookie));
     out.u64(flow_mod.cookie_mask);
     out.u8(flow_mod.table_id);
     out.u8(flow_mod.command as u8);

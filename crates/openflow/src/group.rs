@@ -292,7 +292,10 @@ fn decode_bucket_15(body: &mut Reader<'_>, version: Version) -> Result<Bucket, O
 }
 
 fn encode_buckets(out: &mut Vec<u8>, version: Version, buckets: &[Bucket]) {
-    for (index, bucket) in buckets.iter().enumerate() {
+    // Those without a number get the next ones.
+    let numbered = buckets.iter().map(|bucket| bucket.bucket_id).filter(|id| *id <= Bucket::MAX);
+    let mut next = numbered.max().map_or(0, |most| most.wrapping_add(1));
+    for bucket in buckets {
         let start = out.len();
         if !has_properties(version) {
             out.u16(0);
@@ -305,7 +308,9 @@ fn encode_buckets(out: &mut Vec<u8>, version: Version, buckets: &[Bucket]) {
             continue;
         }
         out.zeros(4);
-        out.u32(if bucket.bucket_id == Bucket::NO_ID { index as u32 } else { bucket.bucket_id });
+        let number = if bucket.bucket_id == Bucket::NO_ID { next } else { bucket.bucket_id };
+        next = next.wrapping_add(u32::from(number == next));
+        out.u32(number);
         let at = out.len();
         dialect::encode_actions(out, version, &bucket.actions, None);
         out.length_at(start + 2, at);

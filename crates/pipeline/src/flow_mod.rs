@@ -217,7 +217,9 @@ fn apply_checked(
             // What finds no flow adds one in OpenFlow 1.0 and 1.1, unless it asks for a cookie.
             if changed.is_empty() && flow_mod.adds_missing && flow_mod.cookie_mask == 0 {
                 let table_id = if flow_mod.table_id == FlowMod::ALL_TABLES { 0 } else { flow_mod.table_id };
-                return add(snapshot, changes, &FlowMod { table_id, ..flow_mod.clone() }, now_ms);
+                // All ones would have let a flow keep its mark; a new one has none to keep.
+                let cookie = if flow_mod.cookie == u64::MAX { 0 } else { flow_mod.cookie };
+                return add(snapshot, changes, &FlowMod { table_id, cookie, ..flow_mod.clone() }, now_ms);
             }
             Ok(changed)
         }

@@ -10,7 +10,7 @@ use super::{TextError, error};
 use crate::names;
 
 /// Words that stand for an Ethernet type and perhaps an IP protocol.
-const SHORTHANDS: [(&str, u16, Option<u8>); 14] = [
+const SHORTHANDS: [(&str, u16, Option<u8>); 17] = [
     ("icmp6", ethertype::IPV6, Some(ipproto::ICMPV6)),
     ("tcp6", ethertype::IPV6, Some(ipproto::TCP)),
     ("udp6", ethertype::IPV6, Some(ipproto::UDP)),
@@ -25,6 +25,10 @@ const SHORTHANDS: [(&str, u16, Option<u8>); 14] = [
     ("rarp", 0x8035, None),
     ("mplsm", ethertype::MPLS_MC, None),
     ("mpls", ethertype::MPLS, None),
+    // Other names of the same, which are read only.
+    ("ip6", ethertype::IPV6, None),
+    ("ip4", ethertype::IPV4, None),
+    ("ipv4", ethertype::IPV4, None),
 ];
 
 /// Fields that are written before shorthands, as Open vSwitch does.
@@ -114,21 +118,16 @@ fn parse_match_word(matching: &mut Match, word: &str) -> Result<(), TextError> {
         return Ok(());
     };
     match name {
-        "dl_vlan" if value == "0xffff" => ask(matching, Field::VlanVid, 0, 0x1fff)?,
-        "dl_vlan" => {
-            let vid: u16 = number_in(value)?;
-            if vid > 0xfff {
-                return error(format!("dl_vlan={value}: a VLAN id has 12 bits"));
-            }
-            ask(matching, Field::VlanVid, u128::from(vid | VLAN_PRESENT), 0x1fff)?;
-        }
+        // All ones stand for no tag; of other numbers twelve bits count.
+        "dl_vlan" => match number_in::<u16>(value)? {
+            u16::MAX => ask(matching, Field::VlanVid, 0, 0x1fff)?,
+            vid => ask(matching, Field::VlanVid, u128::from(vid & 0xfff | VLAN_PRESENT), 0x1fff)?,
+        },
         "dl_vlan_pcp" => {
+            // A priority is that of a tag, also where none was asked for before.
             let (pcp, _) = parse_masked(Field::VlanPcp, value)?;
             ask(matching, Field::VlanPcp, pcp, 7)?;
             let (tci, mask) = matching.get(Field::VlanTci);
-            if mask & 0x1000 != 0 && tci & 0x1000 == 0 {
-                return error("dl_vlan_pcp needs a tag, and none is asked for");
-            }
             matching.set_masked(Field::VlanTci, tci | 0x1000, mask | 0x1000);
         }
         "nw_tos" | "ip_tos" => {

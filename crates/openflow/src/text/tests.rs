@@ -77,7 +77,7 @@ fn refuses_what_is_not_a_flow() {
         "nw_src=1.2.3.4,actions=drop",
         "in_port=1",
         "ip,nw_src=1.2.3.4/33,actions=drop",
-        "dl_vlan=5000,actions=drop",
+        "dl_vlan=65536,actions=drop",
         "actions=set_field:1->in_port_x",
         "actions=load:256->reg0[0..7]",
         "actions=goto_table:1,goto_table:2",
