@@ -48,6 +48,8 @@ const MAX_ANSWER: usize = 256 * 1024;
 const INVALID_TTL_TO_CONTROLLER: u16 = 4;
 /// Statistics of flows, tables, ports, groups and queues.
 const CAPABILITIES: u32 = 0x4f;
+/// From OpenFlow 1.4 on, that changes are made together or not at all.
+const BUNDLES: u32 = 1 << 9;
 /// In OpenFlow 1.0, that ARP addresses are matched.
 const ARP_MATCH_IP: u32 = 0x80;
 /// Where the lower byte of a multipart message's flags lies.
@@ -555,7 +557,8 @@ fn features(version: Version, bridge: &ManagedBridge) -> Features {
         // The bit of groups is that of the spanning tree in OpenFlow 1.0, which has no groups.
         capabilities: match version {
             Version::V1_0 => CAPABILITIES & !8 | ARP_MATCH_IP,
-            _ => CAPABILITIES,
+            Version::V1_1 | Version::V1_2 | Version::V1_3 => CAPABILITIES,
+            Version::V1_4 | Version::V1_5 => CAPABILITIES | BUNDLES,
         },
         buffers: bridge.packet_buffers() as u32,
         actions: Features::ALL_ACTIONS,

@@ -8,7 +8,7 @@ use heddle_openflow::multipart::Request;
 use heddle_openflow::port::{self, config};
 use heddle_openflow::table::Vacancy;
 use heddle_openflow::table::config::{EVICTION, MISS_NAMES, VACANCY_EVENTS};
-use heddle_openflow::text::{parse_actions, parse_port};
+use heddle_openflow::text::{parse_actions, parse_match, parse_port};
 use heddle_openflow::{Body, PortDesc, Version};
 
 use super::connection::Connection;
@@ -297,7 +297,7 @@ pub(super) fn queue_get_config(context: &mut Context<'_>) -> Result<u8, Fatal> {
 /// Reads `in_port=PORT packet=HEX actions=...`.
 pub(super) fn parse_packet_out(text: &str) -> Result<Body, Fatal> {
     let Some((head, actions)) = text.split_once("actions=") else { return fail("must specify an action") };
-    let (mut in_port, mut data) = (None, None);
+    let (mut in_port, mut data, mut fields) = (None, None, Vec::new());
     for word in head.split([',', ' ']).filter(|word| !word.is_empty()) {
         match word.split_once('=') {
             Some(("in_port", value)) => {
@@ -308,16 +308,19 @@ pub(super) fn parse_packet_out(text: &str) -> Result<Body, Fatal> {
             Some(("packet", value)) => {
                 data = Some(hex(value).ok_or_else(|| Fatal::new("Trailing garbage in packet data"))?);
             }
+            Some((name, _)) if heddle_flow::Field::by_name(name).is_some() => fields.push(word),
             Some((name, _)) => return fail(format!("unknown keyword {name}")),
             None => return fail(format!("field {word} missing value")),
         }
     }
+    let matching = parse_match(&fields.join(",")).map_err(|error| Fatal::new(error.to_string()))?;
     let Some(data) = data else { return fail("must specify packet") };
     let actions = parse_actions(actions.trim()).map_err(|error| Fatal::new(error.to_string()))?;
     Ok(Body::PacketOut(PacketOut {
         in_port: in_port.unwrap_or(port::CONTROLLER),
         actions,
         data,
+        matching,
         ..PacketOut::default()
     }))
 }

@@ -144,7 +144,10 @@ impl Connection {
     }
 
     /// A message with the next id.
-    fn encode(&mut self, body: Body, nicira: bool) -> Result<Vec<u8>, Fatal> {
+    ///
+    /// # Errors
+    /// The version has no such message.
+    pub fn encode(&mut self, body: Body, nicira: bool) -> Result<Vec<u8>, Fatal> {
         let xid = self.next_xid();
         let form = heddle_openflow::message::Form {
             version: self.version,

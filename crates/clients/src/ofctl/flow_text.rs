@@ -147,8 +147,10 @@ fn check_conjunctions(instructions: &[Instruction]) -> Result<(), Fatal> {
 
 /// Words that stand alone in flows: protocols and flags.
 fn is_shorthand(word: &str) -> bool {
-    const WORDS: [&str; 27] = [
+    const WORDS: [&str; 29] = [
         "ip",
+        "ip4",
+        "ip6",
         "ipv6",
         "icmp",
         "icmp6",
@@ -260,12 +262,22 @@ fn set_field(field: Field, value: u128, mask: u128, version: Version) -> String 
             return format!("{old}:{}", written());
         }
     }
+    if version == Version::V1_0 && full && field.spec().bits > 64 {
+        // An action of that version loads 64 bits at most.
+        let load = |value: u64, offset| format!("load:{}->{}", loaded(value), bits(field, offset, 64));
+        return format!("{},{}", load(value as u64, 0), load((value >> 64) as u64, 64));
+    }
     let (offset, count) = (mask.trailing_zeros(), mask.count_ones());
     let adjoining = count > 0 && mask >> offset == u128::MAX >> (128 - count);
     if adjoining && count <= 64 && (!full || version == Version::V1_0) {
         return format!("load:{:#x}->{}", value >> offset, bits(field, offset, count));
     }
     printed()
+}
+
+/// A number as `load` has it: zero has no base.
+fn loaded(value: u64) -> String {
+    if value == 0 { "0".into() } else { format!("{value:#x}") }
 }
 
 /// Writes a list of actions; `drop` where there is none.

@@ -136,7 +136,11 @@ pub(super) fn dump_aggregate(context: &mut Context<'_>) -> Result<u8, Fatal> {
 }
 
 /// Sends changes, and waits until the switch has made them.
-fn change(context: &Context<'_>, connection: &mut Connection, mut flows: Vec<FlowMod>) -> Result<(), Fatal> {
+fn change(
+    context: &mut Context<'_>,
+    connection: &mut Connection,
+    mut flows: Vec<FlowMod>,
+) -> Result<(), Fatal> {
     let formats = usable(context, &flows)? & Formats::of_versions(connection.version.bit());
     if formats.is_empty() {
         return fail(format!(
@@ -167,8 +171,20 @@ fn change(context: &Context<'_>, connection: &mut Connection, mut flows: Vec<Flo
             connection.put(&mut batch, Body::FlowModTableId(true), true)?;
         }
     }
+    let verbosity = context.settings.verbosity;
     for (body, nicira) in changes {
-        connection.put(&mut batch, body, nicira)?;
+        let message = connection.encode(body, nicira)?;
+        // Whoever wants to know much gets the messages themselves.
+        match verbosity {
+            0..=4 => {}
+            5 => write!(context.out, "{}", print::hex_dump(&message))?,
+            _ => writeln!(
+                context.out,
+                "{}",
+                message.iter().map(|byte| format!("{byte:02x}")).collect::<String>()
+            )?,
+        }
+        connection.put_bytes(&mut batch, &message)?;
     }
     let error = connection.settled(batch)?;
     context.refuse(error)

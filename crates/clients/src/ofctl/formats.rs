@@ -122,7 +122,7 @@ impl Formats {
             usable = usable & Self::TABLES;
         }
         if flow.cookie_mask != 0 {
-            usable = usable & Self::EXTENSIBLE;
+            usable = Self(usable.0 & (Self::EXTENSIBLE.0 | Self::of(Version::V1_1).0));
         }
         if flow.out_group != heddle_openflow::group::GroupMod::ANY {
             usable = usable & Self::since(Version::V1_1);

@@ -143,7 +143,15 @@ fn watch(context: &mut Context<'_>, mut connection: Connection, answers: bool) -
             if blocked {
                 break;
             }
-            let Some(message) = connection.receive_if_there(std::mem::take(&mut readable))? else { break };
+            let next = match connection.receive_if_there(std::mem::take(&mut readable)) {
+                // Nobody waits for what a process in the background has to say in the end.
+                Err(fatal) if context.settings.background.detach => {
+                    log::write("ofctl", log::Level::Info, &fatal.message);
+                    return Ok(1);
+                }
+                next => next?,
+            };
+            let Some(message) = next else { break };
             if answers && connection.answer_echo(&message)? {
                 continue;
             }

@@ -112,10 +112,11 @@ fn show(bridges: &Known, _: &[String]) -> Outcome {
         for port in ports {
             let number = port::to_16(port.number).map_or(port.number, u32::from);
             let (datapath_port, kind) = match (&port.attachment, bridge.netdev(port.number)) {
-                (Attachment::Device(datapath_port), netdev) => (
-                    datapath_port.to_string(),
-                    netdev.map_or("system", |netdev| kind_of(&*netdev)).to_owned(),
-                ),
+                (Attachment::Device(datapath_port), netdev) => {
+                    let kind = netdev.map_or("system", |netdev| kind_of(&*netdev));
+                    let is_own = port.number == port::LOCAL && kind == "dummy";
+                    (datapath_port.to_string(), if is_own { "dummy-internal" } else { kind }.to_owned())
+                }
                 (Attachment::Patch { port, .. }, _) => ("none".to_owned(), format!("patch: peer={port}")),
                 (Attachment::Local, _) => ("none".to_owned(), "internal".to_owned()),
             };
