@@ -459,3 +459,29 @@ fn docker_containers_are_attached() {
         habit(&Place::with_own_clients(), "docker.sh", "br0");
     }
 }
+
+#[test]
+fn dummies_pass_frames_over_sockets() {
+    let place = Place::with_own_clients();
+    place.start(&["--enable-dummy=override"]);
+    let socket = place.directory.join("cable.sock");
+    place.good("ovs-vsctl add-br br0 -- add-br br1");
+    place.good(&format!(
+        "ovs-vsctl add-port br0 p1 -- set interface p1 type=dummy options:stream=unix:{}",
+        socket.display()
+    ));
+    assert_eq!(place.good("ovs-appctl netdev-dummy/conn-state p1"), "p1: disconnected\n");
+    place.good(&format!(
+        "ovs-vsctl add-port br1 p2 -- set interface p2 type=dummy options:pstream=punix:{}",
+        socket.display()
+    ));
+    until("the other end is there", || place.good("ovs-appctl netdev-dummy/conn-state") == "p1: connected\n");
+    place.good("ovs-appctl netdev-dummy/receive br0 ffffffffffff0200000000010800");
+    until("the frame has crossed", || place.good("ovs-appctl fdb/show br1").contains("02:00:00:00:00:01"));
+    place.good("ovs-vsctl del-port br1 p2");
+    until("the cable is pulled", || place.good("ovs-appctl netdev-dummy/conn-state") == "p1: disconnected\n");
+    place.good("ovs-vsctl set interface p1 options:stream=nonsense:7");
+    let error =
+        place.good("ovs-vsctl --timeout=10 wait-until interface p1 error!=[] -- get interface p1 error");
+    assert!(error.contains("invalid stream"), "{error}");
+}

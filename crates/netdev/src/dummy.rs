@@ -8,8 +8,8 @@
 use std::collections::VecDeque;
 use std::io;
 use std::os::fd::RawFd;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use heddle_wire::packet::Packet;
 use heddle_wire::vnet;
@@ -24,6 +24,9 @@ pub const QUEUE_LIMIT: usize = 4096;
 struct Shared {
     arriving: Mutex<VecDeque<Packet>>,
     sent: Mutex<VecDeque<Packet>>,
+    sink: OnceLock<Sink>,
+    /// Whether a cable that calls has its other end: 1 and more where there is such a cable, 2 where it has.
+    cable: AtomicU8,
     event: Event,
     admin_up: AtomicBool,
     carrier: AtomicBool,
@@ -39,6 +42,9 @@ impl Shared {
         self.admin_up.load(Ordering::Relaxed) && self.carrier.load(Ordering::Relaxed)
     }
 }
+
+/// Takes frames that a dummy sends. It never blocks.
+pub type Sink = Box<dyn Fn(&Packet) + Send + Sync>;
 
 /// A device in memory. Made up and with carrier; see [`Dummy::handle`].
 pub struct Dummy {
@@ -64,6 +70,8 @@ impl Dummy {
         let shared = Shared {
             arriving: Mutex::default(),
             sent: Mutex::default(),
+            sink: OnceLock::new(),
+            cable: AtomicU8::new(0),
             event,
             admin_up: AtomicBool::new(true),
             carrier: AtomicBool::new(true),
@@ -140,6 +148,24 @@ impl DummyHandle {
                 self.0.wire.refused(Refusal::Vnet(error));
                 false
             }
+        }
+    }
+
+    /// Has what the switch sends from now on go to `sink`, and not wait here to be taken off; the first to say so is heard.
+    pub fn forward(&self, sink: Sink) {
+        let _ = self.0.sink.set(sink);
+    }
+
+    /// Says whether the cable that this device calls by has its other end.
+    pub fn set_connected(&self, connected: bool) {
+        self.0.cable.store(1 + u8::from(connected), Ordering::Relaxed);
+    }
+
+    /// Whether the cable that this device calls by has its other end; `None` where it has no such cable.
+    pub fn is_connected(&self) -> Option<bool> {
+        match self.0.cable.load(Ordering::Relaxed) {
+            0 => None,
+            state => Some(state == 2),
         }
     }
 
@@ -269,7 +295,11 @@ impl TxQueue for DummyTx {
         let mut sent = lock(&self.shared.sent);
         let up = self.shared.is_up();
         for packet in batch.drain(..) {
-            if up && sent.len() < QUEUE_LIMIT {
+            if let Some(sink) = self.shared.sink.get().filter(|_| up) {
+                let (packets, bytes) = wire_sums(std::slice::from_ref(&packet));
+                sink(&packet);
+                self.counters.sent(packets, bytes);
+            } else if up && sent.len() < QUEUE_LIMIT {
                 let (packets, bytes) = wire_sums(std::slice::from_ref(&packet));
                 let mut copy = Packet::from_frame(packet.data());
                 copy.offload = packet.offload;

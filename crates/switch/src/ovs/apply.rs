@@ -8,6 +8,7 @@ use heddle_netdev::{Dummy, Netdev, NetdevError, PacketDevice, Tap};
 use heddle_ovsdb::types::Uuid;
 use heddle_pipeline::{Attachment, Port};
 
+use super::cable::Cable;
 use super::plan::{LOCAL_NUMBER, Step};
 use super::wanted::{self, Kind};
 use super::{Interface, PresentBridge, Vswitchd};
@@ -137,6 +138,7 @@ impl Vswitchd {
             netdev: None,
             error: None,
             was_up: false,
+            _cable: None,
             made: wanted,
         };
         let name = &interface.made.name;
@@ -147,7 +149,17 @@ impl Vswitchd {
                     let link = netdev.link_state();
                     link.admin_up && link.carrier
                 });
+                let far_side = netdev.as_ref().and_then(|netdev| netdev.far_side());
                 (interface.netdev, interface.mac, interface.error) = (netdev, mac, error);
+                if let (Ok(Kind::Dummy(Some(end))), Some(far_side)) = (&interface.made.kind, far_side) {
+                    match Cable::new(far_side, end) {
+                        Ok(cable) => interface._cable = Some(cable),
+                        Err(error) => {
+                            log::warn!(target: "netdev_dummy", "{name}: {error}");
+                            interface.error = Some(error);
+                        }
+                    }
+                }
                 log::info!(target: "bridge", "bridge {bridge}: added interface {name} on port {}", shown(number));
             }
             Err(error) => {
@@ -218,7 +230,7 @@ impl Vswitchd {
         match kind {
             Kind::System => Ok(Arc::new(PacketDevice::open(name).map_err(failed)?)),
             Kind::Internal | Kind::Tap => Ok(Arc::new(Tap::create(name).map_err(failed)?)),
-            Kind::Dummy | Kind::Patch(_) => {
+            Kind::Dummy(_) | Kind::Patch(_) => {
                 let [high, low] = self.dummies.to_be_bytes();
                 self.dummies = self.dummies.wrapping_add(1);
                 let [a, b, c, d] = DUMMY_ADDRESS;

@@ -12,6 +12,7 @@
 //! the loop around them, on the control thread; packets are forwarded by another, which is never waited for.
 
 mod apply;
+mod cable;
 pub mod plan;
 pub mod run;
 mod status;
@@ -72,6 +73,8 @@ pub(crate) struct Interface {
     pub(crate) mac: Option<[u8; 6]>,
     /// What is wrong with it.
     pub(crate) error: Option<String>,
+    /// The cable of a dummy.
+    pub(crate) _cable: Option<cable::Cable>,
     /// Whether it was up with carrier when it was last looked at.
     pub(crate) was_up: bool,
 }

@@ -9,6 +9,7 @@ use heddle_ovsdb::replica::{Row, Tables};
 use heddle_ovsdb::types::{Atom, Uuid};
 use heddle_pipeline::table::TableLimit;
 
+use super::cable::End;
 use super::tree::{self, Tree};
 use super::{Dummies, Options};
 use crate::config::{FailMode, PortQueues, QueueRates};
@@ -100,8 +101,8 @@ pub enum Kind {
     Tap,
     /// One end of a patch, and the interface that is its other end.
     Patch(String),
-    /// A device in memory.
-    Dummy,
+    /// A device in memory, with its cable.
+    Dummy(Option<End>),
 }
 
 /// An interface as its row has it.
@@ -357,10 +358,17 @@ fn is_reserved(name: &str) -> bool {
         || tunnel.iter().any(|reserved| name.starts_with(reserved))
 }
 
+/// The cable of a dummy, where its options say one.
+fn cable(row: Row<'_>) -> Option<End> {
+    let waits = row.text_of("options", "pstream").map(|place| End::Waits(place.to_owned()));
+    waits.or_else(|| row.text_of("options", "stream").map(|target| End::Calls(target.to_owned())))
+}
+
 fn kind(row: Row<'_>, local: bool, dummy: bool, options: Options) -> Result<Kind, String> {
     let name = row.text("name");
     let asked = row.text("type");
-    let device = |kind: Kind| if dummy { Kind::Dummy } else { kind };
+    let in_memory = || Kind::Dummy(cable(row));
+    let device = |kind: Kind| if dummy { in_memory() } else { kind };
     match asked {
         "patch" => match row.text_of("options", "peer") {
             None | Some("") => Err(format!("{name}: patch type requires valid 'peer' argument")),
@@ -377,12 +385,12 @@ fn kind(row: Row<'_>, local: bool, dummy: bool, options: Options) -> Result<Kind
             Dummies::Off => Err(format!(
                 "could not open network device {name} (Address family not supported by protocol)"
             )),
-            Dummies::On | Dummies::Override => Ok(Kind::Dummy),
+            Dummies::On | Dummies::Override => Ok(in_memory()),
         },
         _ if LATER.contains(&asked) && options.dummies != Dummies::Override => {
             Err(format!("{name}: interfaces of type {asked} are not supported yet"))
         }
-        _ if LATER.contains(&asked) => Ok(Kind::Dummy),
+        _ if LATER.contains(&asked) => Ok(in_memory()),
         _ => Err(format!("could not open network device {name} (Address family not supported by protocol)")),
     }
 }

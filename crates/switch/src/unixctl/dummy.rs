@@ -148,8 +148,22 @@ fn set_admin_state(bridges: &Known, words: &[String]) -> Outcome {
 }
 
 /// Dummies are joined by no sockets.
-fn conn_state(_: &Known, words: &[String]) -> Outcome {
-    Ok(words.iter().map(|name| format!("{name}: unknown\n")).collect())
+/// Whether dummies that call others have reached them.
+fn conn_state(bridges: &Known, words: &[String]) -> Outcome {
+    let all = devices(&known(bridges));
+    let state = |name: &str| {
+        let device = all.iter().find(|(_, netdev)| netdev.name() == name);
+        match device.and_then(|(_, netdev)| netdev.far_side()?.is_connected()) {
+            Some(true) => "connected",
+            Some(false) => "disconnected",
+            None => "unknown",
+        }
+    };
+    let named: Vec<&str> = match words.first() {
+        Some(name) => vec![name],
+        None => all.iter().map(|(_, netdev)| netdev.name()).filter(|name| state(name) != "unknown").collect(),
+    };
+    Ok(named.iter().map(|name| format!("{name}: {}\n", state(name))).collect())
 }
 
 fn no_addresses(_: &Known, words: &[String]) -> Outcome {
