@@ -112,6 +112,7 @@ impl World {
             attachment: Attachment::Device(datapath_port),
             config: 0,
             link_down: false,
+            no_carrier: false,
             tree: Default::default(),
             counters,
         };

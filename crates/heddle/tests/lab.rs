@@ -250,6 +250,38 @@ fn rings_under_a_spanning_tree_deliver_and_heal() {
 }
 
 #[test]
+fn groups_fail_over_when_a_device_loses_its_carrier() {
+    if !labs_work() {
+        return;
+    }
+    let place = Place::new();
+    place.good(&["lab", "--topo", "single,3", "--controller", "none", "--wiring", "veth", "--detach"]);
+    let socket = format!("unix:{}", place.run_directory("lab").join("s1.mgmt").display());
+    let ofctl = |verb: &str, words: &[&str]| {
+        place.good(&[&["ofctl", "-O", "OpenFlow13", verb, socket.as_str()], words].concat())
+    };
+    ofctl("add-group", &["group_id=1,type=ff,bucket=watch_port:2,output:2,bucket=watch_port:3,output:3"]);
+    ofctl("add-flow", &["priority=9,in_port=1,dl_type=0x88b5,actions=group:1"]);
+    ofctl("add-flow", &["priority=8,dl_type=0x88b5,actions=drop"]);
+    let sent = |port: &str| -> u64 {
+        let stats = ofctl("dump-ports", &[port]);
+        stats.split("tx pkts=").nth(1).unwrap().split(',').next().unwrap().parse().unwrap()
+    };
+    let flood = "import socket, time\ns = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)\ns.bind(('h1-eth0', 0))\n\
+                 for _ in range(400):\n s.send(bytes.fromhex('ffffffffffff00000000000188b5') + bytes(46))\n time.sleep(0.005)";
+    let flood = place.heddle(&["exec", "h1", "python3", "-c", flood]).spawn().unwrap();
+    std::thread::sleep(Duration::from_millis(700));
+    let before = [sent("2"), sent("3")];
+    assert!(before[0] >= 20, "{before:?}");
+    place.good(&["exec", "h2", "ip", "link", "set", "h2-eth0", "down"]);
+    assert!(everything(&flood.wait_with_output().unwrap()).is_empty());
+    let after = [sent("2"), sent("3")];
+    eprintln!("packets sent by both ports until a carrier was lost: {before:?}; in the end: {after:?}");
+    assert!(after[1] >= before[1] + 100, "{before:?} {after:?}");
+    assert!(ofctl("show", &[]).contains("LINK_DOWN"));
+}
+
+#[test]
 fn a_killed_switch_is_replaced_and_the_loss_is_stated() {
     if !labs_work() {
         return;

@@ -134,10 +134,7 @@ fn is_live(bucket: &Bucket, snapshot: &Snapshot, depth: u32) -> bool {
     if !bucket.watches() {
         return true;
     }
-    let port = snapshot
-        .ports
-        .get(&bucket.watch_port)
-        .is_some_and(|port| !port.link_down && port.config & port::config::DOWN == 0);
+    let port = snapshot.ports.get(&bucket.watch_port).is_some_and(|port| port.is_live());
     let group = || {
         let group = snapshot.groups.get(&bucket.watch_group).filter(|_| depth < MAX_WATCHED)?;
         group.buckets.iter().any(|bucket| is_live(bucket, snapshot, depth + 1)).then_some(())

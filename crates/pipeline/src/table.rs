@@ -125,10 +125,20 @@ pub struct Port {
     pub config: u32,
     /// Whether its cable is out: nothing passes.
     pub link_down: bool,
+    /// Whether its device is down or has no carrier: nothing that it is given arrives.
+    pub no_carrier: bool,
     /// What the spanning tree lets it do.
     pub tree: heddle_stp::State,
     /// Counters of a port without a device.
     pub counters: Arc<PortCounters>,
+}
+
+impl Port {
+    /// Whether what is sent by it may arrive: what groups and bundles look at.
+    #[must_use]
+    pub fn is_live(&self) -> bool {
+        !self.link_down && !self.no_carrier && self.config & heddle_openflow::port::config::DOWN == 0
+    }
 }
 
 /// Counters of a table.

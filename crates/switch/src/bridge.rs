@@ -37,6 +37,8 @@ const PORT_MODIFIED: u8 = 2;
 /// Milliseconds without a controller after which a standalone bridge forwards by itself: three probes, as Open
 /// vSwitch has it.
 const FAIL_OPEN_MS: u64 = 15_000;
+/// How often [`ManagedBridge::expire`] is called between two looks at links of which the kernel may not have told.
+const TICKS_A_LOOK: u32 = 4;
 /// Milliseconds after which a bundle that nobody adds to is forgotten, as in Open vSwitch.
 pub(crate) const BUNDLE_IDLE_MS: u64 = 10_000;
 /// Packets that a bridge of a file keeps for each controller, and the most that a database may ask for.
@@ -98,6 +100,7 @@ pub struct ManagedBridge {
     /// When the last controller went, or the bridge was made.
     alone_since_ms: AtomicU64,
     packets_out: AtomicU32,
+    ticks: AtomicU32,
     bundle_idle_ms: AtomicU64,
     packet_buffers: AtomicUsize,
     queues: Mutex<BTreeMap<String, PortQueues>>,
@@ -172,6 +175,7 @@ impl ManagedBridge {
             connected: AtomicUsize::new(0),
             alone_since_ms: AtomicU64::new(clock.now_ms()),
             packets_out: AtomicU32::new(0),
+            ticks: AtomicU32::new(0),
             bundle_idle_ms: AtomicU64::new(BUNDLE_IDLE_MS),
             packet_buffers: AtomicUsize::new(0),
             queues: Mutex::default(),
@@ -186,6 +190,7 @@ impl ManagedBridge {
     /// Shows a port to translations and controllers. Where the bridge has a spanning tree it blocks until that says
     /// otherwise.
     pub(crate) fn add_port(&self, mut port: Port) {
+        port.no_carrier = self.netdev(port.number).is_some_and(|netdev| !is_up(&*netdev));
         self.bridge.publish(|snapshot, changes| {
             if snapshot.tree.is_some() && port.number != port::LOCAL {
                 port.tree = State::Blocking;
@@ -459,6 +464,22 @@ impl ManagedBridge {
         }
     }
 
+    /// Looks whether devices have lost their carrier or got it back: groups and the spanning tree take other ways then, and
+    /// controllers are told.
+    pub(crate) fn look_at_links(&self) {
+        let snapshot = self.bridge.snapshot();
+        let now: BTreeMap<u32, bool> =
+            self.devices().iter().map(|(number, device)| (*number, !is_up(&*device.netdev))).collect();
+        let differs = |port: &&Arc<Port>| now.get(&port.number).is_some_and(|out| *out != port.no_carrier);
+        let mut changed: Vec<u32> = snapshot.ports.values().filter(differs).map(|port| port.number).collect();
+        if changed.is_empty() {
+            return;
+        }
+        changed.sort_unstable();
+        self.change_ports(|_| changed, |port| port.no_carrier = now.get(&port.number) == Some(&true));
+        self.messages_came.notify_one();
+    }
+
     /// Puts the cable of a port in or out. A device behind it shows it to its other end.
     pub(crate) fn set_link(&self, number: u32, down: bool) {
         let snapshot = self.bridge.snapshot();
@@ -637,6 +658,10 @@ impl ManagedBridge {
         let now_ms = self.clock.now_ms();
         self.fail_open(now_ms);
         self.show_misses();
+        // The kernel tells of devices in the switch's own network namespace alone.
+        if self.ticks.fetch_add(1, Ordering::Relaxed).is_multiple_of(TICKS_A_LOOK) {
+            self.look_at_links();
+        }
         self.run_tree();
         if self.bridge.fdb.expire(now_ms) {
             self.bridge.touch();
@@ -650,6 +675,12 @@ impl ManagedBridge {
         let removed = gone.into_iter().map(|(flow, why)| FlowChange::Removed(flow, why));
         announce(Gathered::One(removed.collect()), self);
     }
+}
+
+/// Whether a device is up and has carrier.
+fn is_up(netdev: &dyn Netdev) -> bool {
+    let link = netdev.link_state();
+    link.admin_up && link.carrier
 }
 
 /// The key of a frame that comes in by a port.

@@ -23,6 +23,7 @@ use heddle_openflow::Body;
 use crate::bridge::{EVENTS, Event, ManagedBridge};
 use crate::connection::Connection;
 use crate::controllers::{Controller, Fares, Peer};
+use crate::links::LinkNews;
 use crate::unixctl;
 use heddle_clients::fatal::reason;
 use heddle_daemon::limited;
@@ -38,6 +39,8 @@ const EXPIRE_EVERY: Duration = Duration::from_millis(250);
 const PACE_EVERY: Duration = Duration::from_millis(10);
 /// Time to take bytes after which a peer is behind.
 const SLOW: Duration = Duration::from_millis(50);
+/// Least time between two looks at links.
+const LOOK_AGAIN: Duration = Duration::from_millis(10);
 /// Time for a call to be answered, and for bytes to be taken by a peer that does not read.
 const STALL: Duration = Duration::from_secs(15);
 /// Waiting time after the first call to a controller that cannot be reached; each is twice the one before.
@@ -77,6 +80,21 @@ async fn tick(bridges: Bridges) {
     }
 }
 
+/// Looks at devices when the kernel has news of links.
+async fn watch_links(bridges: Bridges) {
+    let news = match LinkNews::open() {
+        Ok(news) => news,
+        // They are looked at all the same, if less often.
+        Err(error) => return log::warn!(target: "bridge", "the kernel tells nothing of links: {error}"),
+    };
+    while let Ok(()) = news.wait().await {
+        let bridges = bridges.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        bridges.iter().for_each(|bridge| bridge.look_at_links());
+        // Where many change at once, all of them are looked at together the next time.
+        tokio::time::sleep(LOOK_AGAIN).await;
+    }
+}
+
 impl Server {
     /// Serves nothing yet. To be called within the runtime.
     #[must_use]
@@ -84,6 +102,7 @@ impl Server {
         let bridges = Bridges::default();
         let mut tasks = JoinSet::new();
         tasks.spawn(tick(Arc::clone(&bridges)));
+        tasks.spawn(watch_links(Arc::clone(&bridges)));
         Self {
             run_directory: run_directory.to_owned(),
             served: HashMap::new(),

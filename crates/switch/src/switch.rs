@@ -251,6 +251,7 @@ impl Switch {
             attachment,
             config: 0,
             link_down: false,
+            no_carrier: false,
             tree: Default::default(),
             counters,
         };
@@ -334,6 +335,7 @@ fn local_port(config: &BridgeConfig) -> Port {
         attachment: Attachment::Local,
         config: 0,
         link_down: false,
+        no_carrier: false,
         tree: Default::default(),
         counters: Arc::default(),
     }

@@ -444,7 +444,7 @@ impl ManagedBridge {
         let now_ms = self.clock.now_ms();
         let mut told = Vec::new();
         if let Some(tree) = tree {
-            self.look_at_links(tree, now_ms);
+            self.tell_links(tree, now_ms);
             self.show_states(Some(tree));
             for (port, frame) in self.bridge.messages.take() {
                 if let Some(key) = key(port) {
@@ -466,7 +466,7 @@ impl ManagedBridge {
     }
 
     /// Tells the machine which ports there are, and which of them have a link.
-    fn look_at_links(&self, tree: &mut Tree, now_ms: u64) {
+    fn tell_links(&self, tree: &mut Tree, now_ms: u64) {
         let snapshot = self.bridge.snapshot();
         let mut gone: BTreeSet<u16> = tree.machine.keys().into_iter().collect();
         for (number, config) in &tree.config.ports {

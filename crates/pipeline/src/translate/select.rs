@@ -15,10 +15,7 @@ impl Translation<'_> {
 
     pub(super) fn bundle(&mut self, bundle: &Bundle) {
         let snapshot = std::sync::Arc::clone(&self.stay.snapshot);
-        let live = |&member: &u32| {
-            let there = snapshot.ports.get(&member);
-            there.is_some_and(|port| !port.link_down && port.config & port::config::DOWN == 0)
-        };
+        let live = |&member: &u32| snapshot.ports.get(&member).is_some_and(|port| port.is_live());
         let chosen = match bundle.algorithm {
             BundleAlgorithm::ActiveBackup => bundle.members.iter().copied().find(live),
             BundleAlgorithm::Hrw => {

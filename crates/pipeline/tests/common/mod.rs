@@ -55,6 +55,7 @@ impl<T: Translator> World<T> {
             attachment,
             config: 0,
             link_down: false,
+            no_carrier: false,
             tree: Default::default(),
             counters: Arc::clone(&counters),
         };

@@ -210,6 +210,7 @@ impl Vswitchd {
             attachment,
             config: 0,
             link_down: false,
+            no_carrier: false,
             tree: Default::default(),
             counters,
         });

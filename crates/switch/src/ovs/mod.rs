@@ -186,11 +186,6 @@ impl Vswitchd {
                 } else if up != interface.was_up {
                     interface.was_up = up;
                     self.dirty.insert(interface.row);
-                    let switch = self.switch.lock().unwrap_or_else(PoisonError::into_inner);
-                    if let (Some(bridge), Some(number)) = (switch.bridge(name), interface.number) {
-                        // Controllers are told what the port's device says of itself.
-                        bridge.change_port(number, |_| ());
-                    }
                 }
             }
         }
