@@ -14,7 +14,9 @@ use crate::{dialect, oxm, property};
 /// Bytes of a bucket before its actions, before OpenFlow 1.5.
 const BUCKET_LEN: usize = 16;
 /// The experimenter whose property says how buckets are selected, and that property.
-const NETRONOME: u32 = 0x0000_1540;
+const NETRONOME: u32 = 0x0000_154d;
+/// What Open vSwitch 2.4 took it for.
+const NETRONOME_ONCE: u32 = 0x0000_1540;
 const SELECTION: u32 = 1;
 /// Bytes of the name of a selection method.
 const METHOD_LEN: usize = 16;
@@ -332,7 +334,7 @@ fn decode_selection(reader: &mut Reader<'_>) -> Result<Selection, OfError> {
         if kind != property::EXPERIMENTER {
             return Err(OfError::PropertyBadType);
         }
-        if body.u32()? != NETRONOME {
+        if !matches!(body.u32()?, NETRONOME | NETRONOME_ONCE) {
             return Err(OfError::PropertyBadExperimenter);
         }
         if body.u32()? != SELECTION {

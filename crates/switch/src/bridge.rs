@@ -11,7 +11,9 @@ use heddle_flow::field::FIELDS;
 use heddle_flow::{FlowKey, PacketKey};
 use heddle_netdev::Netdev;
 use heddle_openflow::consistency::Known;
+use heddle_openflow::group::{GroupCommand, GroupMod};
 use heddle_openflow::message::{FlowRemoved, PacketOut};
+use heddle_openflow::meter::MeterMod;
 use heddle_openflow::multipart::PortStats;
 use heddle_openflow::role::RoleStatus;
 use heddle_openflow::table::TableStatus;
@@ -262,7 +264,17 @@ impl ManagedBridge {
         self.ensure_default_flow();
     }
 
+    /// Takes away all flows, groups and meters.
     fn flush_flows(&self) {
+        let now_ms = self.clock.now_ms();
+        let groups =
+            GroupMod { command: GroupCommand::Delete, group_id: GroupMod::ALL, ..GroupMod::default() };
+        let meters =
+            MeterMod { command: MeterMod::DELETE, flags: 0, meter_id: MeterMod::ALL, bands: Vec::new() };
+        let gone = self.bridge.group_mod(&groups, None, now_ms);
+        if let Err(error) = gone.and_then(|_| self.bridge.meter_mod(&meters, None, now_ms)) {
+            log::warn!(target: "ofproto", "{}: groups and meters cannot be removed: {}", self.bridge.name, error.name());
+        }
         let all = FlowMod { command: Command::Delete, table_id: FlowMod::ALL_TABLES, ..FlowMod::default() };
         if let Err(error) = self.bridge.flow_mod(&all, self.clock.now_ms()) {
             log::warn!(target: "ofproto", "{}: flows cannot be removed: {}", self.bridge.name, error.name());

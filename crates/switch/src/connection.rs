@@ -169,12 +169,16 @@ impl Connection {
 
     /// What time brings: packets that had to wait, and what the peer is told of bundles that it seems to have forgotten.
     pub fn tick(&mut self, bridge: &ManagedBridge) -> Vec<u8> {
-        let version = self.version.unwrap_or_default();
         let now_ms = bridge.clock.now_ms();
         let due = self.paces.iter_mut().flatten().flat_map(|pace| pace.due(now_ms)).flatten();
         let mut told: Vec<u8> = due.collect();
-        told.extend(self.bundles.expire(bridge).into_iter().flat_map(|fault| fault.reply(version).encode()));
+        told.extend(self.expire_bundles(bridge));
         told
+    }
+
+    fn expire_bundles(&mut self, bridge: &ManagedBridge) -> Vec<u8> {
+        let version = self.version.unwrap_or_default();
+        self.bundles.expire(bridge).into_iter().flat_map(|fault| fault.reply(version).encode()).collect()
     }
 
     /// Whether nothing more can be said.
@@ -191,7 +195,8 @@ impl Connection {
     /// other connections wait for long, and lest answers that nobody reads fill the memory; see [`Connection::has_more`].
     pub fn receive(&mut self, bytes: &[u8], bridge: &ManagedBridge) -> Vec<u8> {
         self.framer.push(bytes);
-        let mut out = Vec::new();
+        // What the peer says now comes too late for bundles that are too old.
+        let mut out = self.expire_bundles(bridge);
         let mut taken = 0;
         self.more = false;
         while !self.closing {
