@@ -16,6 +16,7 @@ pub mod flow_mod;
 pub mod frozen;
 pub mod group;
 pub mod hash;
+mod hidden;
 pub mod learning;
 pub mod meter;
 pub mod table;

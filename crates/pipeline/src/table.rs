@@ -215,6 +215,8 @@ pub struct Snapshot {
     pub ports: HashTrieMapSync<u32, Arc<Port>>,
     /// Groups by number.
     pub groups: HashTrieMapSync<u32, Arc<Group>>,
+    /// Flows that are nobody's to see or change; those of the first table that match what one of these does are not asked.
+    pub hidden: Arc<Classifier<Flow>>,
     /// Whether the bridge has lost its controllers and forwards as a learning switch, whatever its flows say (Open
     /// vSwitch's fail-open).
     pub standalone: bool,

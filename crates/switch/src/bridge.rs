@@ -28,6 +28,7 @@ use tokio::sync::{Notify, broadcast};
 use crate::config::{FailMode, PortQueues};
 use crate::connection::{Control, Gathered, announce, port_description};
 use crate::controllers::{Controller, Faring};
+use crate::in_band::{self, Remote};
 use crate::tree::Tree;
 
 /// Events that wait for a slow connection; older ones are lost to it.
@@ -104,6 +105,8 @@ pub struct ManagedBridge {
     packets_out: AtomicU32,
     ticks: AtomicU32,
     bundle_idle_ms: AtomicU64,
+    /// The address of the bridge's own interface and the controllers that its hidden flows are for.
+    reachable: Mutex<Option<([u8; 6], Vec<Remote>)>>,
     packet_buffers: AtomicUsize,
     queues: Mutex<BTreeMap<String, PortQueues>>,
     table_names: Mutex<BTreeMap<u8, String>>,
@@ -123,6 +126,8 @@ pub(crate) struct Wanted {
     pub(crate) controllers: Vec<Controller>,
     /// The versions that may be spoken, as a hello's bitmap; all that there are where zero.
     pub(crate) versions: u32,
+    /// A controller is named that cannot be called: the bridge waits for it all the same.
+    pub(crate) unusable: bool,
     /// Flows are being restored: no controller is called, and the bridge does not forward by itself.
     pub(crate) restoring: bool,
 }
@@ -130,7 +135,7 @@ pub(crate) struct Wanted {
 impl Wanted {
     /// Whether a controller is to be called.
     pub(crate) fn has_controllers(&self) -> bool {
-        self.controllers.iter().any(Controller::is_called)
+        self.unusable || self.controllers.iter().any(Controller::is_called)
     }
 }
 
@@ -179,6 +184,7 @@ impl ManagedBridge {
             packets_out: AtomicU32::new(0),
             ticks: AtomicU32::new(0),
             bundle_idle_ms: AtomicU64::new(BUNDLE_IDLE_MS),
+            reachable: Mutex::default(),
             packet_buffers: AtomicUsize::new(0),
             queues: Mutex::default(),
             table_names: Mutex::default(),
@@ -262,6 +268,20 @@ impl ManagedBridge {
         }
         self.faring.keep(|name| wanted.controllers.iter().any(|controller| controller.name == name));
         self.ensure_default_flow();
+        self.keep_reachable();
+    }
+
+    /// Keeps controllers reachable through the bridge, where the configuration says so.
+    pub(crate) fn keep_reachable(&self) {
+        let remotes: Vec<Remote> = self.wanted().controllers.iter().filter_map(Controller::remote).collect();
+        let local = self.bridge.snapshot().ports.get(&port::LOCAL).map(|port| port.mac);
+        let wanted = Some((local.unwrap_or_default(), remotes)).filter(|(_, remotes)| !remotes.is_empty());
+        let mut reachable = self.reachable.lock().unwrap_or_else(PoisonError::into_inner);
+        if *reachable != wanted {
+            let flows = wanted.iter().flat_map(|(mac, remotes)| in_band::flows(*mac, remotes));
+            self.bridge.set_hidden(&flows.collect::<Vec<_>>(), self.clock.now_ms());
+            *reachable = wanted;
+        }
     }
 
     /// Takes away all flows, groups and meters.
@@ -674,6 +694,7 @@ impl ManagedBridge {
         if self.ticks.fetch_add(1, Ordering::Relaxed).is_multiple_of(TICKS_A_LOOK) {
             self.look_at_links();
         }
+        self.keep_reachable();
         self.run_tree();
         if self.bridge.fdb.expire(now_ms) {
             self.bridge.touch();

@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 
 use heddle_daemon::stream::{NameError, Place, Target};
 
+use crate::in_band::Remote;
+
 /// Silence after which a controller is asked whether it is there, where nothing else is said.
 pub const PROBE: Duration = Duration::from_secs(5);
 /// Longest wait between two calls, where nothing else is said.
@@ -82,6 +84,8 @@ pub struct Controller {
     pub limit: Option<RateLimit>,
     /// Packets that may wait for a controller that does not read; it loses the oldest above that.
     pub queue_size: usize,
+    /// Whether it stays reachable through the bridge whatever the bridge's flows say.
+    pub in_band: bool,
     /// Whether it is told of packets and news before it says what it wants.
     pub asynchronous: bool,
 }
@@ -100,8 +104,19 @@ impl Controller {
             probe: Some(PROBE),
             limit: None,
             queue_size: QUEUE_SIZE,
+            in_band: false,
             asynchronous: true,
         })
+    }
+
+    /// Where it is to stay reachable, if its name is an address.
+    pub(crate) fn remote(&self) -> Option<Remote> {
+        match &self.peer {
+            Peer::Call(Target::Tcp(host, port)) if self.in_band => {
+                Some(Remote { address: host.parse().ok()?, port: *port })
+            }
+            _ => None,
+        }
     }
 
     /// Whether the bridge calls it: such a one decides what the bridge does while it is away.

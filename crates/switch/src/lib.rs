@@ -10,6 +10,7 @@ pub mod connection;
 pub mod controllers;
 #[doc(hidden)]
 pub mod fuzz;
+mod in_band;
 mod links;
 pub mod ovs;
 pub mod schema;

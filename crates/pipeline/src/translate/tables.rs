@@ -54,7 +54,8 @@ impl Translation<'_> {
             }
         }
         let mut looked_at = FlowMask::default();
-        let found = snapshot.lookup(table, &key, &mut looked_at).cloned();
+        let hidden = (table == 0).then(|| snapshot.hidden.lookup(&key, &mut looked_at)).flatten();
+        let found = hidden.or_else(|| snapshot.lookup(table, &key, &mut looked_at)).cloned();
         visit.matched = found.is_some();
         if let Some(looks) = self.looks() {
             looks.push(visit);

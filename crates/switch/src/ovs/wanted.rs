@@ -58,6 +58,7 @@ pub const FOLLOWED: &[(&str, &[&str])] = &[
             "target",
             "max_backoff",
             "inactivity_probe",
+            "connection_mode",
             "enable_async_messages",
             "controller_queue_size",
             "controller_rate_limit",
@@ -414,19 +415,25 @@ fn control(
         _ => FailMode::Standalone,
     };
     let queue_size = row.text_of("other_config", "controller-queue-size").and_then(|text| text.parse().ok());
+    let out_of_band = row.text_of("other_config", "disable-in-band") == Some("true");
+    let mut unusable = false;
     let mut controllers = Vec::new();
     let mut rows = BTreeMap::new();
     for row in row.references("controller").filter_map(|uuid| tables.row("Controller", uuid)) {
         let target = row.text("target");
         rows.insert(target.to_owned(), row.uuid);
         // What is wrong with a target is written to its row.
-        let Ok(controller) = Controller::new(target) else { continue };
+        let Ok(controller) = Controller::new(target) else {
+            unusable = true;
+            continue;
+        };
         let ms = |column: &str| row.integer(column).and_then(|ms| u64::try_from(ms).ok());
         controllers.push(Controller {
             max_backoff: ms("max_backoff").map_or(MAX_BACKOFF, Duration::from_millis),
             probe: ms("inactivity_probe")
                 .map_or(Some(PROBE), |ms| (ms != 0).then(|| Duration::from_millis(ms))),
             limit: limit(row),
+            in_band: !out_of_band && row.text("connection_mode") != "out-of-band",
             queue_size: row
                 .integer("controller_queue_size")
                 .or(queue_size)
@@ -438,7 +445,7 @@ fn control(
     }
     let names = row.column("protocols").keys().iter().filter_map(|name| name.as_str());
     let versions = names.filter_map(Version::by_name).fold(0, |bits, version| bits | version.bit());
-    (crate::bridge::Wanted { fail_mode, controllers, versions, restoring }, rows)
+    (crate::bridge::Wanted { fail_mode, controllers, versions, unusable, restoring }, rows)
 }
 
 /// The versions that are spoken, as the `protocols` column names them.

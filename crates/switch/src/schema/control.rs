@@ -43,8 +43,11 @@ const CONTROLLER: &[Column] = &[
         "integer ?",
         "Milliseconds of silence after which it is asked whether it is there; 0 for never.",
     ),
-    column("connection_mode", "string in-band|out-of-band ?", "Whether it is reached through the bridge.")
-        .later(),
+    column(
+        "connection_mode",
+        "string in-band|out-of-band ?",
+        "Whether it stays reachable through the bridge whatever the bridge's flows say; so it does where nothing is said.",
+    ),
     column("local_ip", "string ?", "Address of the bridge's own interface, in-band.").later(),
     column("local_netmask", "string ?", "Its network mask.").later(),
     column("local_gateway", "string ?", "Its gateway.").later(),

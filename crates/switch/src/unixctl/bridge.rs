@@ -10,7 +10,9 @@ use heddle_pipeline::Flow;
 use super::{Known, find, known};
 
 /// Priority of a flow that names none.
-const DEFAULT_PRIORITY: u16 = 0x8000;
+const DEFAULT_PRIORITY: u32 = 0x8000;
+/// Priority that hidden flows are shown with, above what messages can say, as in Open vSwitch.
+const HIDDEN_PRIORITY: u32 = 180_000;
 
 pub(super) const COMMANDS: &[Command<Known>] = &[
     Command {
@@ -52,8 +54,12 @@ fn dump_flows(bridges: &Known, words: &[String]) -> Outcome {
     let now_ms = bridge.clock.now_ms();
     let offloaded = if offloads { "n_offload_packets=0, n_offload_bytes=0, " } else { "" };
     let mut text = String::new();
-    for flow in bridge.bridge.snapshot().flows() {
-        let _ = writeln!(text, "{}", print_flow(&flow, now_ms, offloaded));
+    let snapshot = bridge.bridge.snapshot();
+    for flow in snapshot.hidden.iter() {
+        let _ = writeln!(text, "{}", print_flow(flow, HIDDEN_PRIORITY, now_ms, offloaded));
+    }
+    for flow in snapshot.flows() {
+        let _ = writeln!(text, "{}", print_flow(&flow, flow.priority.into(), now_ms, offloaded));
     }
     let missed: u64 = bridge
         .bridge
@@ -78,7 +84,7 @@ fn dump_flows(bridges: &Known, words: &[String]) -> Outcome {
     Ok(text)
 }
 
-fn print_flow(flow: &Flow, now_ms: u64, offloaded: &str) -> String {
+fn print_flow(flow: &Flow, priority: u32, now_ms: u64, offloaded: &str) -> String {
     let mut text = String::new();
     if flow.cookie != 0 {
         let _ = write!(text, "cookie={:#x}, ", flow.cookie);
@@ -93,7 +99,7 @@ fn print_flow(flow: &Flow, now_ms: u64, offloaded: &str) -> String {
         flow.stats.packets.load(Ordering::Relaxed),
         flow.stats.bytes.load(Ordering::Relaxed)
     );
-    let priority = (flow.priority != DEFAULT_PRIORITY).then(|| format!("priority={}", flow.priority));
+    let priority = (priority != DEFAULT_PRIORITY).then(|| format!("priority={priority}"));
     let matching = Some(print_match(&flow.matching.expand())).filter(|matching| !matching.is_empty());
     let words: Vec<String> = priority.into_iter().chain(matching).collect();
     let _ = write!(text, "{},actions={}", words.join(","), print_instructions(&flow.instructions));
