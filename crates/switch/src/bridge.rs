@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use heddle_datapath::{Clock, Datapath};
 use heddle_flow::field::FIELDS;
-use heddle_flow::{FlowKey, PacketKey};
+use heddle_flow::{FlowKey, Match, PacketKey};
 use heddle_netdev::Netdev;
 use heddle_openflow::consistency::Known;
 use heddle_openflow::group::{GroupCommand, GroupMod};
@@ -640,6 +640,26 @@ impl ManagedBridge {
             outcome.decision.credit(&usage);
             context.engine.execute(packet, in_port, &outcome.actions, now_ms);
         });
+    }
+
+    /// Lets a packet go on that waited for a controller, as the controller has it now.
+    ///
+    /// # Errors
+    /// `NXR_STALE` if it does not wait here any more, or never did.
+    pub fn resume(&self, id: u32, fields: &Match, frame: &[u8]) -> Result<(), OfError> {
+        if frame.len() > heddle_wire::packet::MAX_FRAME {
+            return Err(OfError::RequestBadPacket);
+        }
+        let id = self.network.resumed(&self.bridge.name, id, fields).ok_or(OfError::ResumeStale)?;
+        let packet = Packet::from_frame(frame);
+        let mut key = PacketKey::default();
+        // Where it came in is part of what waited.
+        heddle_flow::extract(packet.data(), 0, 0, &mut key);
+        self.datapath.post(move |context| {
+            let now_ms = context.now_ms;
+            context.engine.execute(packet, 0, &[heddle_datapath::Action::Recirculate(id)], now_ms);
+        });
+        Ok(())
     }
 
     /// Counters of one port, or of all.

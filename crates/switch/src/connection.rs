@@ -369,6 +369,11 @@ impl Connection {
                     request => statistics::answer(request, message.form, bridge)?,
                 }))
             }
+            Body::Resume(packet) => {
+                let id = packet.continuation[..].try_into().map_err(|_| OfError::ResumeStale)?;
+                bridge.resume(u32::from_be_bytes(id), &packet.matching, &packet.data)?;
+                None
+            }
             Body::FlowMonitorCancel(id) => {
                 bridge.control.monitors.cancel(self.seat.id, id)?;
                 None
@@ -578,6 +583,7 @@ fn changes(body: &Body) -> bool {
         body,
         Body::FlowMod(_)
             | Body::PacketOut(_)
+            | Body::Resume(_)
             | Body::GroupMod(_)
             | Body::PortMod(_)
             | Body::TableMod(_)

@@ -220,3 +220,36 @@ fn a_controller_that_is_told_nothing_unasked_may_ask() {
     world.inject(1);
     assert_eq!(world.packets().len(), 1);
 }
+
+#[test]
+fn a_packet_that_waits_goes_on_as_the_controller_has_it() {
+    let mut world = World::new(Version::V1_3, None);
+    world.flow("actions=load:5->NXM_NX_REG0[],controller(pause,userdata=0a),output:NXM_NX_REG0[]");
+    world.tell(Body::PacketInFormat(2));
+    let paused = |world: &mut World| {
+        world.inject(1);
+        let event = world.events.try_recv().unwrap();
+        let told = world.peer.connection.announce(&event, &world.peer.bridge).unwrap();
+        match decode(&told).unwrap().body {
+            Body::PacketIn2(packet) => packet,
+            other => panic!("{other:?}"),
+        }
+    };
+    let packet = paused(&mut world);
+    assert_eq!(
+        (packet.userdata.as_slice(), packet.continuation.len(), world.sent().len()),
+        (&[10][..], 4, 0)
+    );
+    // The controller changes a register and the frame, and lets it go on.
+    let mut changed = packet.clone();
+    changed.matching.set(heddle_flow::Field::Reg0, 2);
+    changed.data = frame(9);
+    world.tell(Body::Resume(changed.clone()));
+    assert_eq!(world.sent(), [frame(9)]);
+    // Port 5 is not there.
+    world.tell(Body::Resume(packet.clone()));
+    assert!(world.sent().is_empty());
+    for continuation in [vec![], vec![0, 0, 0, 0], vec![255, 255, 255, 255], vec![1; 5]] {
+        assert_eq!(world.refused(Body::Resume(PacketIn { continuation, ..packet.clone() })), ResumeStale);
+    }
+}

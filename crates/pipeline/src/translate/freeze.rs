@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use heddle_datapath::Action as Act;
+use heddle_flow::Match;
 use heddle_flow::layout::{MARK, TUNNEL_ID};
 
 use super::{PIPELINE, Translation};
@@ -12,6 +13,24 @@ use crate::trace::Kind;
 
 /// Words and bits of the packet's part of the key that no packet carries.
 const CARRIED: [(usize, u64); 2] = [(MARK, u64::MAX << 32), (TUNNEL_ID, u64::MAX)];
+
+impl Network {
+    /// The number of a translation that waits in a bridge, with the fields of the pipeline that a controller says it goes on with:
+    /// what [`Act::Recirculate`] takes. None if no such one waits there any more.
+    pub fn resumed(&self, bridge: &str, id: u32, fields: &Match) -> Option<u32> {
+        let mut state = self.frozen.value(id).filter(|state| state.bridge == bridge)?;
+        for (at, word) in PIPELINE.enumerate() {
+            let mask = fields.mask().words[word];
+            let value = state.words.get_mut(at)?;
+            *value = *value & !mask | fields.key().words[word] & mask;
+        }
+        let (id, forgot) = self.frozen.number(&state);
+        if forgot {
+            self.decide_again();
+        }
+        Some(id)
+    }
+}
 
 impl Translation<'_> {
     pub(super) fn thawed(network: &Network, id: u32) -> Result<(Place, Frozen), &'static str> {
