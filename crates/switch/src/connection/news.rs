@@ -133,7 +133,6 @@ impl Connection {
             buffer_id,
             userdata: packet.userdata.clone(),
             continuation: packet.continuation.map(|id| id.to_be_bytes().to_vec()).unwrap_or_default(),
-            ..message::PacketIn::default()
         };
         if self.packet_in_format == 2 { Body::PacketIn2(told) } else { Body::PacketIn(told) }
     }

@@ -7,6 +7,7 @@ mod actions;
 #[path = "../common/mod.rs"]
 mod common;
 mod fields;
+mod flow_mods;
 mod frames;
 mod places;
 mod special_fields;
