@@ -284,8 +284,14 @@ fn make_host(
             Attachment::Veth(interface) => (PortKind::Packet { interface }, None),
             Attachment::Dummy => (PortKind::Dummy, None),
         };
-        let port =
-            PortConfig { name: far.interface(), ofport: far.port, kind, link_down: false, removed: false };
+        let port = PortConfig {
+            name: far.interface(),
+            ofport: far.port,
+            kind,
+            link_down: false,
+            edge: true,
+            removed: false,
+        };
         ports.push((far.node.clone(), port, tap));
     }
     Ok((instance, ports))
@@ -309,6 +315,7 @@ fn patches(launch: &Launch) -> Vec<Port> {
                 ofport: near.port,
                 kind,
                 link_down: false,
+                edge: false,
                 removed: false,
             };
             (near.node.clone(), port, None)

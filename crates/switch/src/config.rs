@@ -89,6 +89,9 @@ pub struct PortConfig {
     /// The cable is out: nothing passes, and both ends see it.
     #[serde(default)]
     pub link_down: bool,
+    /// No bridge is behind it: where there is a spanning tree it forwards at once.
+    #[serde(default)]
+    pub edge: bool,
     /// Remove the port.
     #[serde(default)]
     pub removed: bool,

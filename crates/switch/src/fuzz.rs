@@ -39,6 +39,7 @@ pub fn switch() -> Switch {
         ofport,
         kind: PortKind::Dummy,
         link_down: false,
+        edge: false,
         removed: false,
     };
     let bridge = BridgeConfig {

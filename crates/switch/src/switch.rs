@@ -202,11 +202,12 @@ impl Switch {
             let times = Times { max_age: 40, forward_delay: 21, ..Times::default() };
             let times = if protocol == Protocol::Rstp { times } else { Times::default() };
             let snapshot = bridge.bridge.snapshot();
-            let others = snapshot.ports.values().filter(|port| port.number != port::LOCAL);
-            let port = |port: &Arc<Port>| {
-                // Bridges are joined by patches; behind a device is a host, until a message comes from there.
-                let admin_edge = matches!(port.attachment, Attachment::Device(_));
-                (port.number, TreePort { admin_edge, ..TreePort::default() })
+            let known = bridge.tree_ports();
+            let others = snapshot.ports.keys().filter(|number| **number != port::LOCAL);
+            let port = |number: &u32| {
+                let told = config.ports.iter().find(|port| port.ofport == *number).map(|port| port.edge);
+                let before = known.get(number).is_some_and(|port| port.admin_edge);
+                (*number, TreePort { admin_edge: told.unwrap_or(before), ..TreePort::default() })
             };
             TreeConfig {
                 times,

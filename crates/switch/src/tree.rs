@@ -421,6 +421,11 @@ impl ManagedBridge {
         }
     }
 
+    /// What ports were told of the spanning tree.
+    pub(crate) fn tree_ports(&self) -> BTreeMap<u32, TreePort> {
+        self.tree().as_ref().map(|tree| tree.config.ports.clone()).unwrap_or_default()
+    }
+
     /// The bridge's spanning tree, as it sees it.
     #[must_use]
     pub fn tree_view(&self) -> Option<TreeView> {

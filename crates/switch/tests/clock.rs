@@ -31,6 +31,7 @@ impl World {
             ofport,
             kind: PortKind::Dummy,
             link_down: false,
+            edge: false,
             removed: false,
         };
         let config = BridgeConfig {

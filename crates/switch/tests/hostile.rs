@@ -139,6 +139,7 @@ fn bridge(directory: &Path) -> BridgeConfig {
         ofport,
         kind: PortKind::Dummy,
         link_down: false,
+        edge: false,
         removed: false,
     };
     let names = FOES.iter().map(|(name, _)| *name).chain(["friend"]);

@@ -31,6 +31,7 @@ impl Ring {
                 peer_port: format!("t{peer}-{peer_port}"),
             },
             link_down: false,
+            edge: false,
             removed: false,
         };
         let bridge = |number: u64| BridgeConfig {
@@ -46,6 +47,7 @@ impl Ring {
                     ofport: 1,
                     kind: PortKind::Dummy,
                     link_down: false,
+                    edge: false,
                     removed: false,
                 },
                 patch(number, 2, number % 3 + 1, 3),

@@ -27,6 +27,7 @@ impl World {
             ofport,
             kind: PortKind::Dummy,
             link_down: false,
+            edge: false,
             removed: false,
         };
         let bridge = BridgeConfig {
