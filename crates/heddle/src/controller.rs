@@ -98,7 +98,7 @@ pub async fn run(
         }
         listeners.spawn(accept(listener, heard.clone()));
     }
-    listen(web, &heard, &mut listeners).await?;
+    listen(web, &heard)?;
     // Apps program switches by OpenFlow 1.3; who programs them by HTTP is told which version they speak.
     let versions: &[Version] =
         if apps.is_empty() { &[Version::V1_0, Version::V1_3] } else { &[Version::V1_3] };
@@ -124,12 +124,9 @@ pub async fn run(
     }
 }
 
-/// Listens for those who ask by HTTP; both interfaces may have one address.
-async fn listen(
-    web: Web,
-    heard: &mpsc::Sender<Heard>,
-    listeners: &mut tokio::task::JoinSet<()>,
-) -> Result<()> {
+/// Listens for those who ask by HTTP; both interfaces may have one address. They have a thread of their own: however much
+/// they ask, switches are not kept waiting.
+fn listen(web: Web, heard: &mpsc::Sender<Heard>) -> Result<()> {
     let mut routes: Vec<(SocketAddr, axum::Router)> = Vec::new();
     for (address, router) in
         [(web.rest, rest::routes(heard.clone())), (web.ofctl_rest, ofctl_rest::routes(heard.clone()))]
@@ -140,8 +137,10 @@ async fn listen(
             None => routes.push((address, router)),
         }
     }
+    let mut listeners = Vec::new();
     for (address, router) in routes {
-        let listener = tokio::net::TcpListener::bind(address).await.with_context(|| address.to_string())?;
+        let listener = std::net::TcpListener::bind(address).with_context(|| address.to_string())?;
+        listener.set_nonblocking(true)?;
         let local = listener.local_addr()?;
         if web.rest == Some(address) {
             eprintln!("apps' state at http://{local}/apps");
@@ -149,7 +148,13 @@ async fn listen(
         if web.ofctl_rest == Some(address) {
             eprintln!("switches at http://{local}/stats/switches");
         }
-        listeners.spawn(web::serve(listener, router));
+        listeners.push((listener, router));
+    }
+    if !listeners.is_empty() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        std::thread::Builder::new()
+            .name("web".into())
+            .spawn(move || runtime.block_on(web::serve(listeners)))?;
     }
     Ok(())
 }

@@ -408,6 +408,12 @@ fn what_is_wrong_has_ryus_status_and_a_reason() {
     let head = "POST /stats/flowentry/add HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999\r\nConnection: close\r\n\r\n";
     stream.write_all(head.as_bytes()).unwrap();
     assert_eq!(told(&mut stream).status, 413);
+    for (origin, status) in [("http://elsewhere.example", 403), ("null", 403), ("http://localhost", 200)] {
+        let mut stream = TcpStream::connect(&running.web).unwrap();
+        let head = format!("Host: localhost\r\nOrigin: {origin}\r\nConnection: close");
+        write!(stream, "GET /stats/switches HTTP/1.1\r\n{head}\r\n\r\n").unwrap();
+        assert_eq!(told(&mut stream).status, status, "{origin}");
+    }
     running.stop_switch();
     wait_until("the switches are gone", || running.get("switches").value == json!([]));
     check(&running, "GET /stats/desc/1", "", 404, "");
@@ -419,10 +425,11 @@ fn clients_that_say_nothing_give_their_places_back() {
     let begun = Instant::now();
     let mut silent: Vec<TcpStream> = (0..80).map(|_| TcpStream::connect(&running.web).unwrap()).collect();
     for (index, stream) in silent.iter_mut().enumerate() {
-        // Some begin a request, and some a body.
-        let begin =
-            ["", "GET /stats/sw", "POST /stats/flow/1 HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n{"];
-        stream.write_all(begin[index % 3].as_bytes()).unwrap();
+        // Some begin a request or a body, and some ask for megabytes that they do not read.
+        let whole = "GET /stats/tablefeatures/1 HTTP/1.1\r\nHost: x\r\n\r\n";
+        let body = "POST /stats/flow/1 HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n{";
+        let begin = ["", "GET /stats/sw", whole, body];
+        stream.write_all(begin[index % 4].as_bytes()).unwrap();
     }
     assert_eq!(running.get("switches").value, json!([1, 2]));
     assert!(begun.elapsed() < Duration::from_secs(40), "{:?}", begun.elapsed());

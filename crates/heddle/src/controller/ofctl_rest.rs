@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::extract::State;
-use axum::http::{HeaderValue, Request, Response, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
 use axum::routing::any;
 use heddle_controller::ofctl_rest::{self, Content, MAX_BODY, Step};
 use heddle_controller::{Answer, AskError, Question, Switch};
@@ -38,6 +38,9 @@ pub(super) fn routes(heard: mpsc::Sender<Heard>) -> Router {
 
 async fn serve(State(shared): State<Shared>, request: Request<Body>) -> Response<Body> {
     let (parts, body) = request.into_parts();
+    if is_foreign(&parts.headers) {
+        return plain(StatusCode::FORBIDDEN, Some("a page of another origin asks"));
+    }
     let too_long = || plain(StatusCode::PAYLOAD_TOO_LARGE, Some("the body is longer than 1 MiB"));
     // What its length says is known before it comes.
     if hyper::body::Body::size_hint(&body).lower() > MAX_BODY as u64 {
@@ -52,6 +55,16 @@ async fn serve(State(shared): State<Shared>, request: Request<Body>) -> Response
         .respond(parts.method.as_str(), parts.uri.path(), &body)
         .await
         .unwrap_or_else(|| plain(StatusCode::SERVICE_UNAVAILABLE, Some("the controller is ending")))
+}
+
+/// Whether a browser asks for a page that came from elsewhere. Such a page could program the network of whoever reads it;
+/// programs that are no browsers name no origin.
+fn is_foreign(headers: &HeaderMap) -> bool {
+    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
+    headers.get(header::ORIGIN).is_some_and(|origin| {
+        let own = origin.to_str().ok().and_then(|origin| origin.split_once("://"));
+        own.map(|(_, authority)| authority) != host
+    })
 }
 
 impl Shared {

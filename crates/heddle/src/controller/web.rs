@@ -20,8 +20,19 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 /// Time of a connection before no more requests are taken, and after it.
 const LIFE: Duration = Duration::from_secs(60);
 
-/// Answers until the task ends.
-pub(super) async fn serve(listener: TcpListener, routes: Router) {
+/// Answers at these listeners, which do not block, until the process ends.
+pub(super) async fn serve(listeners: Vec<(std::net::TcpListener, Router)>) {
+    let mut tasks = tokio::task::JoinSet::new();
+    for (listener, routes) in listeners {
+        match TcpListener::from_std(listener) {
+            Ok(listener) => drop(tasks.spawn(accept(listener, routes))),
+            Err(error) => eprintln!("a listener cannot be used: {error}"),
+        }
+    }
+    while tasks.join_next().await.is_some() {}
+}
+
+async fn accept(listener: TcpListener, routes: Router) {
     let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     loop {
         // The semaphore is never closed; further clients wait at the listener.
