@@ -87,7 +87,7 @@ fn lines_of_openflow_1_3() {
         ("sctp,tp_src=5/0xff,actions=set_field:7->sctp_dst", "sctp,tp_src=0x5/0xff actions=set_field:7->sctp_dst"),
         (
             "actions=learn(table=2,in_port=3,load:5->reg1[],load:reg2[]->reg3[],NXM_OF_VLAN_TCI[0..3]=5,tcp_dst=tcp_src)",
-            "actions=learn(table=2,in_port=3,load:0x5->NXM_NX_REG1[],load:NXM_NX_REG2[]->NXM_NX_REG3[],NXM_OF_VLAN_TCI[0..3]=0x05,NXM_OF_TCP_DST[]=NXM_OF_TCP_SRC[])",
+            "actions=learn(table=2,in_port=3,load:0x5->NXM_NX_REG1[],load:NXM_NX_REG2[]->NXM_NX_REG3[],NXM_OF_VLAN_TCI[0..3]=0x5,NXM_OF_TCP_DST[]=NXM_OF_TCP_SRC[])",
         ),
     ] {
         assert_eq!(through(line, form), printed, "{line}");

@@ -150,7 +150,7 @@ impl Bridge {
         let _writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
         let mut next = (*self.snapshot.load_full()).clone();
         next.version += 1;
-        let pending = ChangeLog::default();
+        let pending = ChangeLog::gathering();
         let answer = edit(&mut next, &pending)?;
         let next = Arc::new(next);
         self.snapshot.store(Arc::clone(&next));

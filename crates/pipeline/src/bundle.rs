@@ -57,7 +57,7 @@ impl Bridge {
         edits: impl Iterator<Item = Result<Edit, OfError>>,
         now_ms: u64,
     ) -> Result<(), (usize, OfError)> {
-        let (mut snapshot, changes) = ((*self.snapshot()).clone(), ChangeLog::default());
+        let (mut snapshot, changes) = ((*self.snapshot()).clone(), ChangeLog::gathering());
         for (index, edit) in edits.enumerate() {
             let applied = edit.and_then(|edit| apply(&mut snapshot, &changes, edit, now_ms));
             applied.map_err(|error| (index, error))?;

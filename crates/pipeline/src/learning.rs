@@ -44,6 +44,8 @@ pub fn learned(learn: &Learn, key: &FlowKey) -> FlowMod {
         flags: removed,
         matching,
         instructions: if actions.is_empty() { Vec::new() } else { vec![Instruction::Apply(actions)] },
+        // What cannot apply to some packets, such as a TCP connection's timeouts, does nothing to those.
+        classic: true,
         ..FlowMod::default()
     }
 }

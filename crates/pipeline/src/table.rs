@@ -323,10 +323,18 @@ pub struct ChangeLog {
 struct LogState {
     /// Changes at or below this number are forgotten.
     forgotten: u64,
+    /// Changes are gathered to be told at once, so that what comes after one was forgotten need not be kept.
+    gathers: bool,
     changes: VecDeque<(u64, u8, Match)>,
 }
 
 impl ChangeLog {
+    /// A log of changes that are not published yet.
+    #[must_use]
+    pub fn gathering() -> Self {
+        Self { state: Mutex::new(LogState { gathers: true, ..LogState::default() }), ..Self::default() }
+    }
+
     /// Number of the last change.
     pub fn last(&self) -> u64 {
         self.last.load(Ordering::Acquire)
@@ -346,6 +354,7 @@ impl ChangeLog {
     pub fn record(&self, number: u64, change: Option<(u8, &Match)>) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         match change {
+            Some(_) if state.gathers && state.forgotten != 0 => {}
             Some((table, matching)) => {
                 if state.changes.len() == REMEMBERED
                     && let Some((oldest, ..)) = state.changes.pop_front()

@@ -9,9 +9,10 @@ use heddle_flow::Field;
 pub struct Ports(pub BTreeMap<u32, String>);
 
 impl Ports {
-    /// The number of a port of this name.
+    /// The number of the port of this name; none where several have it, as long names that are cut off may.
     pub fn number(&self, name: &str) -> Option<u32> {
-        self.0.iter().find(|(_, known)| *known == name).map(|(number, _)| *number)
+        let mut found = self.0.iter().filter(|(_, known)| *known == name).map(|(number, _)| *number);
+        found.next().filter(|_| found.next().is_none())
     }
 
     /// The same text with numbers in place of ports' names.

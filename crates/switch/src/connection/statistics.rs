@@ -169,6 +169,8 @@ impl Dump {
 }
 
 fn flow_stats(flow: &Flow, now_ms: u64) -> FlowStats {
+    // Seconds since something happened to it.
+    let seconds = |then: u64| u16::try_from(now_ms.saturating_sub(then) / 1000).unwrap_or(u16::MAX - 1);
     FlowStats {
         table_id: flow.table,
         duration: Duration::from_millis(now_ms.saturating_sub(flow.created_ms)),
@@ -180,9 +182,10 @@ fn flow_stats(flow: &Flow, now_ms: u64) -> FlowStats {
         cookie: flow.cookie,
         packets: flow.stats.packets.load(Ordering::Relaxed),
         bytes: flow.stats.bytes.load(Ordering::Relaxed),
+        idle_age: Some(seconds(flow.stats.used_ms.load(Ordering::Relaxed).max(flow.created_ms))),
+        hard_age: Some(seconds(flow.stats.refreshed_ms.load(Ordering::Relaxed).max(flow.modified_ms))),
         matching: flow.matching.expand(),
         instructions: flow.instructions.to_vec(),
-        ..FlowStats::default()
     }
 }
 

@@ -47,10 +47,6 @@ pub(super) fn print(learn: &Learn) -> String {
 }
 
 fn print_spec(spec: &LearnSpec) -> String {
-    let hex = |value: u128, count: u16| {
-        let width = usize::from(count).div_ceil(8) * 2;
-        format!("0x{value:0width$x}")
-    };
     match (spec.target, spec.source) {
         (LearnTarget::Match(dst), LearnSource::Field(src)) if dst == src => names::bits(dst),
         (LearnTarget::Match(dst), LearnSource::Field(src)) => {
@@ -60,7 +56,7 @@ fn print_spec(spec: &LearnSpec) -> String {
             format!("{}={}", dst.field.spec().name, print_value(dst.field, value))
         }
         (LearnTarget::Match(dst), LearnSource::Value(value)) => {
-            format!("{}={}", names::bits(dst), hex(value, spec.count))
+            format!("{}={value:#x}", names::bits(dst))
         }
         (LearnTarget::Load(dst), LearnSource::Field(src)) => {
             format!("load:{}->{}", names::bits(src), names::bits(dst))
