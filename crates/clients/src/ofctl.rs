@@ -315,6 +315,12 @@ fn fit_formats(settings: &mut Settings) -> Result<(), Fatal> {
     }
     settings.formats = fitting;
     settings.versions = fitting.versions();
+    if settings.bundle {
+        // OpenFlow 1.4 is spoken where no version with bundles is allowed.
+        let able = settings.versions & bundle::VERSIONS;
+        settings.versions = if able == 0 { Version::V1_4.bit() } else { able };
+        settings.formats = Formats::of_versions(settings.versions);
+    }
     Ok(())
 }
 

@@ -209,16 +209,20 @@ impl ManagedBridge {
         self.tell(Event::PortStatus(PORT_ADDED, Box::new(port_description(&port, self))));
     }
 
-    /// Takes a port away from translations and controllers, and forgets what was learned on it.
-    pub(crate) fn remove_port(&self, number: u32) {
-        let gone = self.bridge.publish(|snapshot, changes| {
-            let gone = snapshot.ports.get(&number).cloned();
+    /// A port as controllers see it now.
+    pub(crate) fn described(&self, number: u32) -> Option<PortDesc> {
+        self.bridge.snapshot().ports.get(&number).map(|port| port_description(port, self))
+    }
+
+    /// Takes a port away from translations and controllers, and forgets what was learned on it. `was` is how it was while its
+    /// device was there.
+    pub(crate) fn remove_port(&self, number: u32, was: Option<PortDesc>) {
+        self.bridge.publish(|snapshot, changes| {
             snapshot.ports.remove_mut(&number);
             changes.everything();
-            gone
         });
-        if let Some(port) = gone {
-            self.tell(Event::PortStatus(PORT_DELETED, Box::new(port_description(&port, self))));
+        if let Some(port) = was {
+            self.tell(Event::PortStatus(PORT_DELETED, Box::new(port)));
         }
         self.bridge.fdb.forget(|entry| entry.port == number);
     }

@@ -211,14 +211,17 @@ impl Connection {
             taken += 1;
             self.more = taken >= MAX_MESSAGES || out.len() >= MAX_ANSWER;
             let answer = match framed {
-                Ok(bytes) => self.answer(&bytes, bridge, &mut out),
+                Ok(bytes) => {
+                    let answered = self.answer(&bytes, bridge, &mut out);
+                    answered.map_err(|fault| (self.version_of_refusal(&fault, &bytes), fault))
+                }
                 Err(fault) => {
                     self.closing = true;
-                    Err(fault)
+                    Err((self.version.unwrap_or_default(), fault))
                 }
             };
-            if let Err(fault) = answer {
-                out.extend(fault.reply(self.version.unwrap_or_default()).encode());
+            if let Err((version, fault)) = answer {
+                out.extend(fault.reply(version).encode());
             }
             if self.more {
                 break;
@@ -227,6 +230,15 @@ impl Connection {
         self.seat.set_wants_misses(self.wants_misses());
         bridge.show_misses();
         out
+    }
+
+    /// The version in which something is refused: what is in another than was agreed on may be read only in its own.
+    fn version_of_refusal(&self, fault: &Fault, bytes: &[u8]) -> Version {
+        let agreed = self.version.unwrap_or_default();
+        match fault.error {
+            OfError::RequestBadVersion => Version::of_byte(bytes[0]).unwrap_or(agreed),
+            _ => agreed,
+        }
     }
 
     /// Answers one message; what is refused is quoted in the error.

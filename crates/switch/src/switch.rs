@@ -311,6 +311,7 @@ impl Switch {
     }
 
     pub(crate) fn remove_port(&mut self, bridge: &ManagedBridge, number: u32) {
+        let was = bridge.described(number);
         if let Some(device) = bridge.devices().remove(&number) {
             self.network.detach(device.datapath_port);
             self.dummies.remove(device.netdev.name());
@@ -322,7 +323,7 @@ impl Switch {
                 }
             });
         }
-        bridge.remove_port(number);
+        bridge.remove_port(number, was);
     }
 }
 

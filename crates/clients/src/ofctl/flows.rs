@@ -29,6 +29,8 @@ fn usable(context: &Context<'_>, flows: &[FlowMod]) -> Result<Formats, Fatal> {
 /// # Errors
 /// There is none.
 pub(super) fn among(context: &Context<'_>, usable: Formats) -> Result<Formats, Fatal> {
+    let usable =
+        if context.settings.bundle { usable & Formats::of_versions(bundle::VERSIONS) } else { usable };
     let allowed = context.settings.formats;
     if (usable & allowed).is_empty() {
         return fail(format!(

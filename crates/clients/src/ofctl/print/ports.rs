@@ -172,10 +172,10 @@ pub fn queue_descriptions(list: &[QueueDesc]) -> String {
 
 /// The queues of a port.
 pub fn queues(number: u32, list: &[QueueDesc]) -> String {
-    match list {
-        [] => format!(" port={}\n", port_name(number)),
-        list => queue_descriptions(list),
-    }
+    let mut sorted: Vec<&QueueDesc> = list.iter().collect();
+    sorted.sort_by_key(|queue| queue.queue);
+    let lines = sorted.iter().map(|queue| format!("queue {}:{}\n", queue.queue, rates(queue)));
+    format!(" port={}\n{}", port_name(number), lines.collect::<String>())
 }
 
 /// A change of a port.
