@@ -67,13 +67,17 @@ pub fn agent(bytes: &[u8]) {
     let bridge = Arc::clone(switch.bridge("br0").expect("the bridge was made"));
     let (mut connection, mut said) = Connection::new(true, &bridge);
     let mut events = bridge.events();
-    // The version is that of the first message.
-    let version = if bytes.first() == Some(&1) { 1 } else { 4 };
+    // The version is that of the first message, where there is such a one.
+    let version = bytes.first().copied().filter(|version| (1..=6).contains(version)).unwrap_or(4);
     said.extend(connection.receive(&[version, 0, 0, 8, 0, 0, 0, 1], &bridge));
     said.extend(connection.receive(bytes, &bridge));
     bridge.barrier();
     while let Ok(event) = events.try_recv() {
         said.extend(connection.announce(&event, &bridge).unwrap_or_default());
+    }
+    said.extend(connection.tick(&bridge));
+    while connection.has_updates(&bridge) {
+        said.extend(connection.updates(&bridge));
     }
     let mut framer = Framer::default();
     framer.push(&said);

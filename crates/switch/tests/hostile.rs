@@ -20,6 +20,8 @@ use heddle_wire::Packet;
 
 /// How long the foes are at it.
 const SIEGE: Duration = Duration::from_secs(3);
+/// Memory that all foes together may take: answers and news that wait, and the flows that they add.
+const MAX_GROWTH: usize = 96 << 20;
 /// Longest time that a friend may wait for an answer. A machine that builds something else beside is slow.
 const PATIENCE: Duration = Duration::from_secs(2);
 
@@ -56,6 +58,30 @@ fn flood(stream: UnixStream, over: &AtomicBool) {
     }
 }
 
+/// Asks to be told of all flows and their changes, changes flows all the time, and never reads.
+fn watch(mut stream: UnixStream, over: &AtomicBool) {
+    // The Open Networking Foundation's flow monitor: every flag, every table, every match.
+    let monitor =
+        multipart(0xffff, "4f4e4600 0000074e 00000001 003f 0004 ffffffff ff 000000 0001000400000000");
+    if stream.write_all(&monitor).is_err() {
+        return;
+    }
+    let mut priority = 0_u16;
+    while !over.load(Ordering::Relaxed) {
+        priority = priority.wrapping_add(1) % 5000;
+        let flow = Mod { table: 8, priority, command: 4 * u8::from(priority % 2 == 0), ..Mod::default() };
+        if stream.write_all(&flow.bytes()).is_err() {
+            return;
+        }
+    }
+}
+
+/// Memory that the process has, in bytes.
+fn resident() -> usize {
+    let pages = std::fs::read_to_string("/proc/self/statm").unwrap();
+    pages.split(' ').nth(1).and_then(|pages| pages.parse::<usize>().ok()).unwrap() * 4096
+}
+
 /// Says that a message is shorter than its header.
 fn too_short(mut stream: UnixStream, _: &AtomicBool) {
     let _ = stream.write_all(&[4, 2, 0, 3, 0, 0, 0, 1, 0, 0]);
@@ -89,6 +115,7 @@ const FOES: &[(&str, Foe)] = &[
     ("too_long", too_long),
     ("die", die),
     ("noise", noise),
+    ("watch", watch),
 ];
 
 /// Accepts a foe's connections, one after the other.
@@ -189,6 +216,7 @@ fn foes_harm_no_other_connection_and_no_packet() {
     friend.write_all(&forwards.bytes()).unwrap();
     barrier(&mut friend);
 
+    let before = resident();
     let begun = Instant::now();
     let (mut sent, mut came, mut worst, mut operators) = (0_u64, 0, Duration::ZERO, 0);
     while begun.elapsed() < SIEGE {
@@ -214,7 +242,12 @@ fn foes_harm_no_other_connection_and_no_packet() {
     server.join().unwrap();
     std::fs::remove_dir_all(&directory).unwrap();
 
-    eprintln!("{sent} packets, {operators} operators, the longest wait {worst:?}, calls {calls:?}");
+    let grown = resident().saturating_sub(before);
+    assert!(grown < MAX_GROWTH, "what waits for foes has taken {} MiB", grown >> 20);
+    eprintln!(
+        "{} MiB, {sent} packets, {operators} operators, the longest wait {worst:?}, calls {calls:?}",
+        grown >> 20
+    );
     assert!(calls.iter().all(|(_, calls)| *calls > 0), "every foe was there: {calls:?}");
     assert!(sent > 100 && operators > 1, "there is time for friends: {sent} packets, {operators} operators");
     assert_eq!(came, sent, "every packet went through");
