@@ -201,6 +201,10 @@ const WILDCARDS_10: u64 = 0x3f_ffff;
 const WILDCARDS_11: u64 = 0x3ff;
 /// Fields of OpenFlow 1.2.
 const FIELDS_12: u64 = 0xf_ffff_ffff;
+/// Those that may be set: all but the Ethernet type and the IP protocol.
+const SET_FIELDS_12: u64 = FIELDS_12 & !(1 << 5) & !(1 << 10);
+/// OpenFlow 1.2's action that sets a field.
+const SET_FIELD_12: u32 = 1 << 25;
 /// Actions of OpenFlow 1.1 and 1.2 but those of the experimenters.
 const ACTIONS: u32 = 0x01ff_9801;
 /// Most flows of a table, as replies state it where nothing else is said.
@@ -215,14 +219,15 @@ impl Abilities {
             Version::V1_1 => WILDCARDS_11,
             _ => FIELDS_12,
         };
+        let actions = if version == Version::V1_2 { ACTIONS | SET_FIELD_12 } else { ACTIONS };
         Self {
             name: String::new(),
             matching: fields,
             wildcards: fields,
-            write_actions: ACTIONS,
-            apply_actions: ACTIONS,
-            write_fields: FIELDS_12,
-            apply_fields: FIELDS_12,
+            write_actions: actions,
+            apply_actions: actions,
+            write_fields: SET_FIELDS_12,
+            apply_fields: SET_FIELDS_12,
             metadata: (u64::MAX, u64::MAX),
             instructions: 0x3e,
             config: config::MISS_DROP,

@@ -35,7 +35,7 @@ use heddle_daemon::unixctl::{Commands, Coverage, common};
 const MAX_CONNECTIONS: usize = 64;
 /// How often flows are looked at whether their time is up.
 const EXPIRE_EVERY: Duration = Duration::from_millis(250);
-/// How often packets are looked at that wait for their time.
+/// How often packets that wait for their time, and bundles that may be forgotten, are looked at.
 const PACE_EVERY: Duration = Duration::from_millis(10);
 /// Time to take bytes after which a peer is behind.
 const SLOW: Duration = Duration::from_millis(50);
@@ -402,9 +402,7 @@ async fn converse(
                     return Err(io::Error::other("the peer reads too slowly what it asked to be told of flows"));
                 }
             }
-            () = tokio::time::sleep(if connection.is_pacing() { PACE_EVERY } else { EXPIRE_EVERY }),
-                if connection.awaits_time() =>
-            {
+            () = tokio::time::sleep(PACE_EVERY), if connection.awaits_time() => {
                 let told = connection.tick(bridge);
                 show_pace(&connection, controller, bridge);
                 shown(&told);
@@ -417,6 +415,8 @@ async fn converse(
                 probed = true;
                 if let Some(controller) = controller {
                     bridge.faring.change(&controller.name, |fares| fares.state = "IDLE");
+                    let (name, seconds) = (&bridge.bridge.name, wait.as_secs());
+                    log::debug!(target: "rconn", "{name}<->{}: idle {seconds} seconds, sending inactivity probe", controller.name);
                 }
                 let echo = connection.write(Body::EchoRequest(Vec::new()));
                 shown(&echo);

@@ -69,7 +69,8 @@ fn watch(mut stream: UnixStream, over: &AtomicBool) {
     let mut priority = 0_u16;
     while !over.load(Ordering::Relaxed) {
         priority = priority.wrapping_add(1) % 5000;
-        let flow = Mod { table: 8, priority, command: 4 * u8::from(priority % 2 == 0), ..Mod::default() };
+        let flow =
+            Mod { table: 8, priority, command: 4 * u8::from(priority.is_multiple_of(2)), ..Mod::default() };
         if stream.write_all(&flow.bytes()).is_err() {
             return;
         }
