@@ -119,7 +119,7 @@ commands! {
     "dump-flows", 1, 2, "SWITCH [FLOW]", flows::dump;
     "dump-aggregate", 1, 2, "SWITCH [FLOW]", flows::dump_aggregate;
     "queue-stats", 1, 3, "SWITCH [PORT [QUEUE]]", commands::queue_stats;
-    "queue-get-config", 1, 2, "SWITCH [PORT]", commands::queue_get_config;
+    "queue-get-config", 1, 3, "SWITCH [PORT [QUEUE]]", commands::queue_get_config;
     "add-flow", 2, 2, "SWITCH FLOW", flows::add;
     "add-flows", 2, 2, "SWITCH FILE", flows::add_file;
     "mod-flows", 2, 2, "SWITCH FLOW", flows::modify;

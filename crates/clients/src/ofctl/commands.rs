@@ -273,7 +273,16 @@ pub(super) fn queue_stats(context: &mut Context<'_>) -> Result<u8, Fatal> {
 }
 
 pub(super) fn queue_get_config(context: &mut Context<'_>) -> Result<u8, Fatal> {
+    let queue = match context.words.get(2).map(|word| (word, word.parse())) {
+        None => u32::MAX,
+        Some((_, Ok(queue))) => queue,
+        Some((word, _)) if word.eq_ignore_ascii_case("any") => u32::MAX,
+        Some((word, _)) => return fail(format!("invalid queue \"{word}\"")),
+    };
     let mut connection = context.open()?;
+    if queue != u32::MAX && connection.version < Version::V1_4 {
+        return fail("QUEUE may be specified only with OpenFlow 1.4 and later");
+    }
     let number = port_of(context, &mut connection)?;
     let numbers = match (number, connection.version) {
         // OpenFlow 1.0 asks port by port.
@@ -285,7 +294,7 @@ pub(super) fn queue_get_config(context: &mut Context<'_>) -> Result<u8, Fatal> {
     for number in numbers {
         // OpenFlow 1.4 has queues among its descriptions.
         let question = match connection.version >= Version::V1_4 {
-            true => Body::MultipartRequest(Request::QueueDesc(number, u32::MAX)),
+            true => Body::MultipartRequest(Request::QueueDesc(number, queue)),
             false => Body::QueueConfigRequest(number),
         };
         let messages = connection.ask(question, false)?;

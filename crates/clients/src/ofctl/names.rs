@@ -65,7 +65,7 @@ fn reserved_or_number(number: u32) -> String {
 
 /// A name as flows have it: quoted where it could be taken for something else.
 pub fn quoted(name: &str) -> String {
-    let plain = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '_' | '-' | '.');
+    let plain = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '_' | '.');
     let word = name.starts_with(|letter: char| letter.is_ascii_alphabetic() || letter == '_')
         && name.chars().all(plain);
     if word && heddle_openflow::port::by_name(name).is_none() {
