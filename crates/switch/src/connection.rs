@@ -394,10 +394,22 @@ impl Connection {
                 bridge.barrier();
                 Some(Body::BarrierReply)
             }
+            Body::BundleAdd(add) => {
+                self.bundles.add(add, bytes, bridge)?;
+                None
+            }
+            Body::EchoReply(_) => None,
+            body => return self.settle(body, message.form, bridge),
+        })
+    }
+
+    /// Does what a message says of the connection itself: the peer's role, what it is told, and in which form.
+    fn settle(&mut self, body: Body, form: Form, bridge: &ManagedBridge) -> Result<Option<Body>, OfError> {
+        Ok(match body {
             Body::RoleRequest(wanted, generation) => {
                 if wanted != role::NO_CHANGE {
                     // Nicira's message, and so OpenFlow before 1.2, has none.
-                    let has_one = message.form.version >= Version::V1_2 && !message.form.nicira;
+                    let has_one = form.version >= Version::V1_2 && !form.nicira;
                     let generation = has_one.then_some(generation);
                     let deposed = bridge.control.claim(self.seat.id, wanted, generation)?;
                     self.role = wanted;
@@ -438,12 +450,7 @@ impl Connection {
                 self.table_ids = on;
                 None
             }
-            Body::BundleAdd(add) => {
-                self.bundles.add(add, bytes, bridge)?;
-                None
-            }
-            Body::EchoReply(_) => None,
-            body => return Err(unsupported(body.kind(), message.form)),
+            body => return Err(unsupported(body.kind(), form)),
         })
     }
 }

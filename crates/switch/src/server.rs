@@ -413,17 +413,20 @@ async fn converse(
                     return Err(io::ErrorKind::TimedOut.into());
                 }
                 probed = true;
-                if let Some(controller) = controller {
-                    bridge.faring.change(&controller.name, |fares| fares.state = "IDLE");
-                    let (name, seconds) = (&bridge.bridge.name, wait.as_secs());
-                    log::debug!(target: "rconn", "{name}<->{}: idle {seconds} seconds, sending inactivity probe", controller.name);
-                }
+                controller.inspect(|controller| show_idle(controller, wait, bridge));
                 let echo = connection.write(Body::EchoRequest(Vec::new()));
                 shown(&echo);
                 send(&mut stream, &echo).await?;
             }
         }
     }
+}
+
+/// Shows that a controller is silent, and asked whether it is there.
+fn show_idle(controller: &Controller, wait: Duration, bridge: &ManagedBridge) {
+    bridge.faring.change(&controller.name, |fares| fares.state = "IDLE");
+    let (name, seconds) = (&bridge.bridge.name, wait.as_secs());
+    log::debug!(target: "rconn", "{name}<->{}: idle {seconds} seconds, sending inactivity probe", controller.name);
 }
 
 /// Shows what the bound on packets for a controller did.
