@@ -139,7 +139,7 @@ def actions(bridge):
 def main(path):
     bridge = Bridge(path)
     features = bridge.ask(parser.OFPFeaturesRequest(DATAPATH), parser.OFPSwitchFeatures)
-    assert (features.n_tables, features.n_buffers) == (254, 0)
+    assert (features.n_tables, features.n_buffers) == (254, 256)
     assert bridge.ask(parser.OFPEchoRequest(DATAPATH, data=b"ping"), parser.OFPEchoReply).data == b"ping"
     bridge.tell(parser.OFPSetConfig(DATAPATH, of.OFPC_FRAG_NORMAL, 200))
     assert bridge.ask(parser.OFPGetConfigRequest(DATAPATH), parser.OFPGetConfigReply).miss_send_len == 200
