@@ -5,11 +5,11 @@
 //! handed what is to be sent.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::PoisonError;
+use std::sync::{Arc, PoisonError};
 
 use heddle_openflow::port;
-use heddle_pipeline::Attachment;
 use heddle_pipeline::tree::Protocol;
+use heddle_pipeline::{Attachment, Port};
 use heddle_stp::{
     Bpdu, BridgeId, Event as Told, Role, Rstp, State, Stp, Times, Vector, rstp, rstp_path_cost, stp,
     stp_path_cost,
@@ -140,7 +140,7 @@ pub struct TreeView {
     pub way: Vector,
     /// The OpenFlow number of the port that leads there.
     pub root_port: Option<u32>,
-    /// Its ports.
+    /// Its ports, by number.
     pub ports: Vec<PortView>,
 }
 
@@ -154,7 +154,8 @@ impl TreeView {
     /// The port of this OpenFlow number.
     #[must_use]
     pub fn port(&self, number: u32) -> Option<&PortView> {
-        self.ports.iter().find(|port| port.number == number)
+        let at = self.ports.binary_search_by_key(&number, |port| port.number).ok()?;
+        self.ports.get(at)
     }
 
     /// What each port is and does.
@@ -480,12 +481,11 @@ impl ManagedBridge {
             if port.config & port::config::NO_STP != 0 {
                 continue;
             }
-            let link = self.netdev(*number).map(|netdev| netdev.link_state());
-            let has_link = match &port.attachment {
+            let has_peer = match &port.attachment {
                 Attachment::Patch { bridge, port } => self.has_peer(bridge, port),
-                _ => link.is_none_or(|link| link.admin_up && link.carrier),
+                Attachment::Device(_) | Attachment::Local => true,
             };
-            let enabled = has_link && !port.link_down && port.config & port::config::DOWN == 0;
+            let enabled = has_peer && port.is_live();
             gone.remove(&key);
             tree.machine.set_port(key, Some((config, *tree_number, enabled)), now_ms);
         }
@@ -506,7 +506,7 @@ impl ManagedBridge {
             tree.zip(key).map(|(tree, key)| tree.machine.state(key)).unwrap_or_default()
         };
         let snapshot = self.bridge.snapshot();
-        let differs = |port: &&std::sync::Arc<heddle_pipeline::Port>| port.tree != state(port.number);
+        let differs = |port: &&Arc<Port>| port.tree != state(port.number);
         let mut changed: Vec<(u32, State)> =
             snapshot.ports.values().filter(differs).map(|port| (port.number, port.tree)).collect();
         self.log_states(protocol.or(snapshot.tree), &state);
@@ -534,13 +534,14 @@ impl ManagedBridge {
         let snapshot = self.bridge.snapshot();
         let mut logged = self.tree_logged.lock().unwrap_or_else(PoisonError::into_inner);
         logged.retain(|number, _| snapshot.ports.contains_key(number));
-        let mut ports: Vec<_> = snapshot.ports.values().collect();
-        ports.sort_unstable_by_key(|port| port.number);
-        for port in ports {
+        let known = |logged: &BTreeMap<u32, State>, number| logged.get(&number).copied().unwrap_or_default();
+        let differs = |port: &&Arc<Port>| known(&logged, port.number) != state(port.number);
+        let mut changed: Vec<_> = snapshot.ports.values().filter(differs).collect();
+        changed.sort_unstable_by_key(|port| port.number);
+        for port in changed {
             let new = state(port.number);
             let old = logged.insert(port.number, new).unwrap_or_default();
             match protocol {
-                _ if old == new => {}
                 Some(Protocol::Rstp) => log_state(&port.name, "RSTP", old.rstp_name(), new.rstp_name()),
                 _ => log_state(&port.name, "STP", old.stp_name(), new.stp_name()),
             }
