@@ -197,17 +197,20 @@ impl Switch {
             SpanningTree::Rstp => Protocol::Rstp,
         });
         let tree = protocol.map(|protocol| {
-            let id = BridgeId::new(0x8000, local_port(config).mac);
+            let id = BridgeId::new(0x8000, own_address(config));
             // As many bridges in a row as the standard allows (802.1D-2004 table 17-1), which holds the two times together.
             let times = Times { max_age: 40, forward_delay: 21, ..Times::default() };
             let times = if protocol == Protocol::Rstp { times } else { Times::default() };
             let snapshot = bridge.bridge.snapshot();
             let known = bridge.tree_ports();
+            // Of a port that is named twice the first counts, as it does for the port itself.
+            let told: BTreeMap<u32, bool> =
+                config.ports.iter().rev().map(|port| (port.ofport, port.edge)).collect();
             let others = snapshot.ports.keys().filter(|number| **number != port::LOCAL);
             let port = |number: &u32| {
-                let told = config.ports.iter().find(|port| port.ofport == *number).map(|port| port.edge);
                 let before = known.get(number).is_some_and(|port| port.admin_edge);
-                (*number, TreePort { admin_edge: told.unwrap_or(before), ..TreePort::default() })
+                let admin_edge = told.get(number).copied().unwrap_or(before);
+                (*number, TreePort { admin_edge, ..TreePort::default() })
             };
             TreeConfig {
                 times,
@@ -327,13 +330,18 @@ impl Switch {
     }
 }
 
-/// The bridge's own port. It bears the bridge's name, and its address is the lower part of the datapath id.
+/// The bridge's own address: the lower part of the datapath id.
+fn own_address(config: &BridgeConfig) -> [u8; 6] {
+    let [_, _, address @ ..] = config.datapath_id.to_be_bytes();
+    address
+}
+
+/// The bridge's own port. It bears the bridge's name.
 fn local_port(config: &BridgeConfig) -> Port {
-    let id = config.datapath_id.to_be_bytes();
     Port {
         number: port::LOCAL,
         name: config.name.clone(),
-        mac: [id[2], id[3], id[4], id[5], id[6], id[7]],
+        mac: own_address(config),
         attachment: Attachment::Local,
         config: 0,
         link_down: false,
