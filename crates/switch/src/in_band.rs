@@ -9,6 +9,7 @@ use std::net::IpAddr;
 
 use heddle_openflow::FlowMod;
 use heddle_openflow::text::parse_flow;
+use heddle_wire::MacAddr;
 
 /// A controller that is to stay reachable.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,8 +23,7 @@ pub(crate) fn flows(mac: [u8; 6], remotes: &[Remote]) -> Vec<FlowMod> {
     if remotes.is_empty() {
         return Vec::new();
     }
-    let [a, b, c, d, e, f] = mac;
-    let mac = format!("{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{f:02x}");
+    let mac = MacAddr(mac);
     let mut matches = vec![
         "in_port=LOCAL,udp,tp_src=68,tp_dst=67".to_owned(),
         format!("arp,dl_dst={mac},arp_op=2"),

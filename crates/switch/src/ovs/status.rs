@@ -8,6 +8,7 @@ use heddle_netdev::Statistics;
 use heddle_ovsdb::replica::{Row, Tables, Transaction};
 use heddle_ovsdb::schema::Schema;
 use heddle_ovsdb::types::{Atom, Datum, Uuid};
+use heddle_wire::MacAddr;
 
 use super::apply::shown;
 use super::tree;
@@ -74,11 +75,6 @@ fn optional_number(number: Option<i64>) -> Datum {
 
 pub(super) fn texts(pairs: impl IntoIterator<Item = (impl Into<String>, String)>) -> Datum {
     Datum::map(pairs.into_iter().map(|(key, value)| (Atom::string(key.into()), Atom::string(value))))
-}
-
-fn mac_text(mac: [u8; 6]) -> String {
-    let [a, b, c, d, e, f] = mac;
-    format!("{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{f:02x}")
 }
 
 impl Vswitchd {
@@ -212,7 +208,7 @@ fn interface_columns(interface: &Interface) -> Columns {
         ("error", optional_text(interface.error.as_deref())),
         ("admin_state", up(link.is_none_or(|link| link.admin_up))),
         ("link_state", up(link.is_none_or(|link| link.carrier))),
-        ("mac_in_use", mac.map_or_else(Datum::empty, |mac| text(mac_text(mac)))),
+        ("mac_in_use", mac.map_or_else(Datum::empty, |mac| text(MacAddr(mac).to_string()))),
         ("mtu", optional_number(netdev.map(|netdev| i64::from(netdev.mtu())))),
         ("ifindex", optional_number(Some(i64::from(index)))),
         ("status", driver(netdev.map(|netdev| netdev.kind()))),

@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering;
 use heddle_daemon::unixctl::{Command, Outcome, Run};
 use heddle_openflow::{port, text};
 use heddle_pipeline::fdb::Entry;
+use heddle_wire::MacAddr;
 
 use super::{Known, find, known};
 use crate::bridge::ManagedBridge;
@@ -28,8 +29,9 @@ fn chosen(bridges: &Known, words: &[String]) -> Result<Vec<Arc<ManagedBridge>>, 
     words.iter().map(|name| find(bridges, name)).collect()
 }
 
-fn print_mac(mac: u64) -> String {
-    mac.to_be_bytes()[2..].iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().join(":")
+fn print_mac(mac: u64) -> MacAddr {
+    let [_, _, bytes @ ..] = mac.to_be_bytes();
+    MacAddr(bytes)
 }
 
 /// The entries, that not seen for the longest first.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use heddle_daemon::unixctl::{Command, Outcome, Run};
 use heddle_pipeline::tree::Protocol;
 use heddle_stp::{BridgeId, Times};
+use heddle_wire::MacAddr;
 
 use super::{Known, find, known};
 use crate::bridge::ManagedBridge;
@@ -76,13 +77,12 @@ fn print_id(protocol: Protocol, id: BridgeId, times: Times) -> String {
         Protocol::Stp => "stp-priority  ",
         Protocol::Rstp => "stp-priority    ",
     };
-    let mac: Vec<String> = id.mac().iter().map(|byte| format!("{byte:02x}")).collect();
     let Times { hello_time, max_age, forward_delay, .. } = times;
     format!(
         "  {priority}{}\n  stp-system-id   {}\n  stp-hello-time  {hello_time}s\n  stp-max-age     {max_age}s\n  \
          stp-fwd-delay   {forward_delay}s\n",
         id.priority(),
-        mac.join(":")
+        MacAddr(id.mac())
     )
 }
 

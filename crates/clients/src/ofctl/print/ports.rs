@@ -4,6 +4,7 @@ use heddle_openflow::multipart::PortStats;
 use heddle_openflow::port::PortMod;
 use heddle_openflow::queue::{QueueDesc, QueueStats};
 use heddle_openflow::{PortDesc, Version, port};
+use heddle_wire::MacAddr;
 
 use crate::ofctl::flow_text::duration;
 
@@ -63,14 +64,13 @@ fn state(state: u32, version: Version) -> String {
 
 /// A port's description.
 pub fn port(port: &PortDesc, version: Version) -> String {
-    let mac: Vec<String> = port.mac.iter().map(|byte| format!("{byte:02x}")).collect();
     // A name ends where no letter follows.
     let name: String = port.name.chars().take_while(|letter| (' '..='~').contains(letter)).collect();
     let mut out = format!(
         " {}({}): addr:{}\n     config:     {}\n     state:      {}\n",
         port_name(port.number),
         name,
-        mac.join(":"),
+        MacAddr(port.mac),
         names(port.config, &CONFIG, " "),
         state(port.state, version)
     );
@@ -180,7 +180,6 @@ pub fn queues(number: u32, list: &[QueueDesc]) -> String {
 
 /// A change of a port.
 pub fn change(port: &PortMod) -> String {
-    let mac: Vec<String> = port.mac.iter().map(|byte| format!("{byte:02x}")).collect();
     let advertise = match port.advertise {
         0 => "UNCHANGED".into(),
         features => names(features, &FEATURES, " "),
@@ -188,7 +187,7 @@ pub fn change(port: &PortMod) -> String {
     format!(
         " port: {}: addr:{}\n     config: {}\n     mask:   {}\n     advertise: {advertise}\n",
         port_name(port.number),
-        mac.join(":"),
+        MacAddr(port.mac),
         names(port.config, &CONFIG, " "),
         names(port.mask, &CONFIG, " ")
     )
