@@ -36,6 +36,14 @@ pub enum Command {
     DeleteStrict,
 }
 
+impl Command {
+    /// Whether flows go.
+    #[must_use]
+    pub fn deletes(self) -> bool {
+        matches!(self, Self::Delete | Self::DeleteStrict)
+    }
+}
+
 /// A change of the flow tables.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FlowMod {

@@ -232,7 +232,7 @@ fn apply_checked(
 /// # Errors
 /// The error that the specification names.
 pub fn check(flow_mod: &FlowMod) -> Result<(), OfError> {
-    let deletes = matches!(flow_mod.command, Command::Delete | Command::DeleteStrict);
+    let deletes = flow_mod.command.deletes();
     let all = deletes || (flow_mod.classic && flow_mod.command != Command::Add);
     if flow_mod.table_id >= TABLES && !(all && flow_mod.table_id == FlowMod::ALL_TABLES) {
         return Err(OfError::FlowModBadTable);

@@ -3,7 +3,7 @@
 use heddle_openflow::bundle::{BundleAdd, BundleControl, flags};
 use heddle_openflow::group::GroupCommand;
 use heddle_openflow::text::parse_group;
-use heddle_openflow::{Body, Command, FlowMod, Form, Message, OfError, Version};
+use heddle_openflow::{Body, FlowMod, Form, Message, OfError, Version};
 
 use super::connection::{Batch, Connection, xid};
 use super::flow_text::parse_line;
@@ -104,8 +104,7 @@ fn line(text: &str) -> Result<Body, Fatal> {
     match rest("flow") {
         Some(flow) => {
             let mut flow = parse_line(flow)?;
-            let deletes = matches!(flow.command, Command::Delete | Command::DeleteStrict);
-            if flow.table_id == FlowMod::ALL_TABLES && !deletes {
+            if flow.table_id == FlowMod::ALL_TABLES && !flow.command.deletes() {
                 flow.table_id = 0;
             }
             Ok(Body::FlowMod(flow))

@@ -189,10 +189,10 @@ pub fn parse_line(line: &str) -> Result<FlowMod, Fatal> {
     let line = line.strip_prefix("flow ").unwrap_or(line).trim_start();
     for (word, command) in COMMANDS {
         if let Some(rest) = line.strip_prefix(word).filter(|rest| rest.starts_with([' ', '\t', ','])) {
-            let with_actions = !matches!(command, Command::Delete | Command::DeleteStrict);
+            let with_actions = !command.deletes();
             return parse(rest, command, with_actions);
         }
-        if line == word && matches!(command, Command::Delete | Command::DeleteStrict) {
+        if line == word && command.deletes() {
             return parse("", command, false);
         }
     }

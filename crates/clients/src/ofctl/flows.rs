@@ -151,10 +151,9 @@ fn change(
         ));
     }
     let format = formats.first();
-    let deletes = |flow: &FlowMod| matches!(flow.command, Command::Delete | Command::DeleteStrict);
     for flow in &mut flows {
         // Where tables have no numbers, or no number stands for all, the first is meant.
-        let all = format.has_tables() && (connection.version == Version::V1_0 || deletes(flow));
+        let all = format.has_tables() && (connection.version == Version::V1_0 || flow.command.deletes());
         if flow.table_id == FlowMod::ALL_TABLES && !(all && connection.version != Version::V1_1) {
             flow.table_id = 0;
         }

@@ -1,9 +1,9 @@
 //! Formats of flows: the versions of OpenFlow, and Nicira's form and its numbers of tables beside OpenFlow 1.0.
 
 use heddle_flow::Match;
-use heddle_openflow::action::{Action, Instruction};
+use heddle_openflow::action::Instruction;
 use heddle_openflow::consistency::Known;
-use heddle_openflow::{Command, FlowMod, OfError, Version, can_match};
+use heddle_openflow::{FlowMod, OfError, Version, can_match};
 
 use crate::fatal::{Fatal, fail};
 
@@ -24,8 +24,12 @@ const NAMES: [&str; 9] = [
     "OXM-OpenFlow15",
 ];
 /// Names of sets, which stand for all of their members.
-const SETS: [(&str, Formats); 4] =
-    [("any", Formats::ANY), ("OpenFlow10", Formats(0x003)), ("NXM", Formats(0x00c)), ("OXM", Formats(0x1e0))];
+const SETS: [(&str, Formats); 4] = [
+    ("any", Formats::ANY),
+    ("OpenFlow10", Formats(0x003)),
+    ("NXM", Formats::NICIRA),
+    ("OXM", Formats(0x1e0)),
+];
 /// The bit of OpenFlow 1.1; later versions follow.
 const FIRST_NEWER: usize = 4;
 
@@ -34,6 +38,8 @@ impl Formats {
     pub const ANY: Self = Self(0x1ff);
     /// Those of OpenFlow 1.0, Nicira's among them.
     const V1_0: Self = Self(0x00f);
+    /// Nicira's.
+    const NICIRA: Self = Self(0x00c);
     /// Nicira's form and those of OpenFlow 1.2 and later, which say everything.
     const EXTENSIBLE: Self = Self(0x1ec);
     /// Those that number tables.
@@ -50,7 +56,7 @@ impl Formats {
     /// Those of this version and of later ones.
     fn since(first: Version) -> Self {
         let later = Version::ALL.iter().filter(|version| **version >= first);
-        later.fold(Self(0), |all, version| Self(all.0 | Self::of(*version).0))
+        Self::of_versions(later.fold(0, |all, version| all | version.bit()))
     }
 
     /// The formats of some versions, a bit for each version's byte.
@@ -72,7 +78,7 @@ impl Formats {
 
     /// Whether Nicira's form is among them.
     pub fn has_nicira(self) -> bool {
-        self.0 & 0x00c != 0
+        !(self & Self::NICIRA).is_empty()
     }
 
     /// Whether one that numbers tables is among them.
@@ -135,7 +141,7 @@ impl Formats {
                 usable = usable & Self::since(since);
             }
         }
-        if matches!(flow.command, Command::Delete | Command::DeleteStrict) {
+        if flow.command.deletes() {
             return usable;
         }
         // OpenFlow 1.0 lets pass what cannot apply to some packets.
@@ -158,20 +164,11 @@ impl Formats {
 
     fn for_instruction(instruction: &Instruction) -> Self {
         let newer = Self::since(Version::V1_1);
-        let actions = |list: &[Action]| list.iter().fold(Self::ANY, |all, one| all & Self::for_action(one));
         match instruction {
             Instruction::Meter(_) => Self::since(Version::V1_3),
-            Instruction::Apply(list) => actions(list),
-            Instruction::Write(list) => newer & actions(list),
-            Instruction::Clear | Instruction::GotoTable(_) => newer,
-            Instruction::WriteMetadata { .. } => Self(newer.0 | 0x00c),
-        }
-    }
-
-    fn for_action(action: &Action) -> Self {
-        match action {
-            Action::Clone(list) => list.iter().fold(Self::ANY, |all, one| all & Self::for_action(one)),
-            _ => Self::ANY,
+            Instruction::Apply(_) => Self::ANY,
+            Instruction::Write(_) | Instruction::Clear | Instruction::GotoTable(_) => newer,
+            Instruction::WriteMetadata { .. } => Self(newer.0 | Self::NICIRA.0),
         }
     }
 }
@@ -205,6 +202,8 @@ impl std::fmt::Display for Formats {
 
 #[cfg(test)]
 mod tests {
+    use heddle_openflow::Command;
+
     use super::*;
     use crate::ofctl::flow_text;
 
