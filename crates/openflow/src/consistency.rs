@@ -37,6 +37,7 @@ fn may_be_written(action: &Action) -> bool {
 }
 
 /// What is known of a packet.
+#[derive(Clone)]
 pub struct Known {
     matching: Match,
     tags: u8,
@@ -118,7 +119,7 @@ impl Known {
             Action::Bundle(ref bundle) => bundle.dst.map_or(Ok(()), |dst| self.need(dst.field))?,
             Action::Learn(ref learn) => self.learn(learn)?,
             Action::FinTimeout { .. } => self.need(Field::TcpFlags)?,
-            Action::Clone(ref actions) => self.copy().actions(actions)?,
+            Action::Clone(ref actions) => self.clone().actions(actions)?,
             Action::PushPbb(eth_type) => {
                 self.tags = 0;
                 self.relabel(eth_type);
@@ -171,10 +172,6 @@ impl Known {
         self.need(field)
     }
 
-    fn copy(&self) -> Self {
-        Self { matching: self.matching, tags: self.tags, tolerant: self.tolerant }
-    }
-
     fn learn(&self, learn: &Learn) -> Result<(), OfError> {
         match self.lacking(learn) {
             Some(_) => Err(OfError::ActionMatchInconsistent),
@@ -186,8 +183,8 @@ impl Known {
     /// what the flow takes from the packet must be in it, and what it matches and sets must be there by what it matches before.
     #[must_use]
     pub fn lacking(&self, learn: &Learn) -> Option<(&'static str, Field)> {
-        let strict = |known: &Self| Self { tolerant: false, ..known.copy() };
-        let (packet, mut learned) = (strict(self), Self::of_flow(&Match::default()));
+        let packet = Self { tolerant: false, ..self.clone() };
+        let mut learned = Self::of_flow(&Match::default());
         for spec in &learn.specs {
             if let LearnSource::Field(bits) = spec.source
                 && packet.need(bits.field).is_err()
