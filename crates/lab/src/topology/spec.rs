@@ -90,7 +90,7 @@ fn ring(switches: usize, each: usize) -> Result<Topology, TopologyError> {
     }
     let (hosts, mut links) = row(switches, each)?;
     links.push(WantedLink::new("s1", format!("s{switches}")));
-    with_tree(build(hosts, switches, links)?)
+    build(hosts, switches, links).map(with_tree)
 }
 
 /// Rows and columns of switches, each of them a ring; names, numbers and links as Mininet has them.
@@ -112,7 +112,7 @@ fn torus(rows: usize, columns: usize, each: usize) -> Result<Topology, TopologyE
     for &(row, column) in &places {
         let place = place(row, column);
         let datapath_id = ((row + 1) << 8 | (column + 1)) as u64;
-        made.push(Switch { name: format!("s{place}"), datapath_id, fail_mode: None, protocols: vec![] });
+        made.push(switch(format!("s{place}"), datapath_id));
         for number in 1..=each {
             let host = if each == 1 { format!("h{place}") } else { format!("h{place}x{number}") };
             links.push(WantedLink::new(host.as_str(), format!("s{place}")));
@@ -124,13 +124,12 @@ fn torus(rows: usize, columns: usize, each: usize) -> Result<Topology, TopologyE
             links.push(WantedLink::new(format!("s{}", place(row, column)), format!("s{next}")));
         }
     }
-    let hosts = hosts.into_iter().enumerate().map(|(i, name)| default_host(name, i + 1)).collect();
-    with_tree(assemble(None, hosts, made, links)?)
+    join(hosts, made, links).map(with_tree)
 }
 
 /// What has rings needs a spanning tree.
-fn with_tree(topology: Topology) -> Result<Topology, TopologyError> {
-    Ok(Topology { spanning_tree: Some(SpanningTree::Rstp), ..topology })
+fn with_tree(topology: Topology) -> Topology {
+    Topology { spanning_tree: Some(SpanningTree::Rstp), ..topology }
 }
 
 /// Names of hosts, and links, of switches in a row.
@@ -185,10 +184,21 @@ impl Tree {
     }
 }
 
+/// Hosts of these names and so many switches, numbered from 1.
 fn build(hosts: Vec<String>, switches: usize, links: Vec<WantedLink>) -> Result<Topology, TopologyError> {
+    join(hosts, (1..=switches).map(|n| switch(format!("s{n}"), n as u64)).collect(), links)
+}
+
+/// Hosts of these names, each with what is usual, and switches.
+fn join(
+    hosts: Vec<String>,
+    switches: Vec<Switch>,
+    links: Vec<WantedLink>,
+) -> Result<Topology, TopologyError> {
     let hosts = hosts.into_iter().enumerate().map(|(i, name)| default_host(name, i + 1)).collect();
-    let switches = (1..=switches)
-        .map(|n| Switch { name: format!("s{n}"), datapath_id: n as u64, fail_mode: None, protocols: vec![] })
-        .collect();
     assemble(None, hosts, switches, links)
+}
+
+fn switch(name: String, datapath_id: u64) -> Switch {
+    Switch { name, datapath_id, fail_mode: None, protocols: vec![] }
 }
