@@ -19,9 +19,9 @@ pub(super) struct Names {
     rows: &'static [(u32, &'static str)],
 }
 
-const PORTS: Names = Names {
-    prefix: "OFPP_",
-    rows: &[
+/// The reserved ports, of which versions call the last otherwise.
+const fn ports(none: &'static str) -> [(u32, &'static str); 9] {
+    [
         (port::MAX, "MAX"),
         (port::IN_PORT, "IN_PORT"),
         (port::TABLE, "TABLE"),
@@ -30,23 +30,12 @@ const PORTS: Names = Names {
         (port::ALL, "ALL"),
         (port::CONTROLLER, "CONTROLLER"),
         (port::LOCAL, "LOCAL"),
-        (port::ANY, "ANY"),
-    ],
-};
-const PORTS_10: Names = Names {
-    prefix: "OFPP_",
-    rows: &[
-        (port::MAX, "MAX"),
-        (port::IN_PORT, "IN_PORT"),
-        (port::TABLE, "TABLE"),
-        (port::NORMAL, "NORMAL"),
-        (port::FLOOD, "FLOOD"),
-        (port::ALL, "ALL"),
-        (port::CONTROLLER, "CONTROLLER"),
-        (port::LOCAL, "LOCAL"),
-        (port::ANY, "NONE"),
-    ],
-};
+        (port::ANY, none),
+    ]
+}
+
+const PORTS: Names = Names { prefix: "OFPP_", rows: &ports("ANY") };
+const PORTS_10: Names = Names { prefix: "OFPP_", rows: &ports("NONE") };
 /// Tables.
 pub(super) const TABLES: Names =
     Names { prefix: "OFPTT_", rows: &[(LAST_TABLE, "MAX"), (table::ALL as u32, "ALL")] };
