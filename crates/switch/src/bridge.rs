@@ -474,20 +474,25 @@ impl ManagedBridge {
 
     /// Changes a port, and tells the controllers.
     pub(crate) fn change_port(&self, number: u32, change: impl Fn(&mut Port)) {
-        self.change_ports(|_| vec![number], change);
+        self.change_ports(&[number], |_| (), change);
     }
 
-    /// Changes the ports that `which` says, and what it changes itself, at once; and tells the controllers.
+    /// Changes ports, and what `edit` changes besides, at once; and tells the controllers. What is told of a port says how its
+    /// device is then, so that the next look at links does not tell it again.
     pub(crate) fn change_ports(
         &self,
-        which: impl FnOnce(&mut Snapshot) -> Vec<u32>,
+        numbers: &[u32],
+        edit: impl FnOnce(&mut Snapshot),
         change: impl Fn(&mut Port),
     ) {
+        let is_out = |number: u32| self.netdev(number).is_some_and(|netdev| !is_up(&*netdev));
+        let wanted: Vec<(u32, bool)> = numbers.iter().map(|&number| (number, is_out(number))).collect();
         let changed = self.bridge.publish(|snapshot, changes| {
+            edit(snapshot);
             let mut changed = Vec::new();
-            for number in which(snapshot) {
+            for (number, no_carrier) in wanted {
                 let Some(port) = snapshot.ports.get(&number) else { continue };
-                let mut port = (**port).clone();
+                let mut port = Port { no_carrier, ..(**port).clone() };
                 change(&mut port);
                 snapshot.ports.insert_mut(number, Arc::new(port.clone()));
                 changed.push(port);
@@ -512,7 +517,7 @@ impl ManagedBridge {
             return;
         }
         changed.sort_unstable();
-        self.change_ports(|_| changed, |port| port.no_carrier = now.get(&port.number) == Some(&true));
+        self.change_ports(&changed, |_| (), |_| ());
         self.messages_came.notify_one();
     }
 

@@ -514,11 +514,10 @@ impl ManagedBridge {
             return;
         }
         changed.sort_unstable_by_key(|(number, _)| *number);
+        let numbers: Vec<u32> = changed.iter().map(|(number, _)| *number).collect();
         self.change_ports(
-            |snapshot| {
-                snapshot.tree = protocol;
-                changed.iter().map(|(number, _)| *number).collect()
-            },
+            &numbers,
+            |snapshot| snapshot.tree = protocol,
             |port| port.tree = state(port.number),
         );
         for (number, old) in changed {

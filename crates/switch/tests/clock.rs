@@ -6,10 +6,11 @@ use std::time::{Duration, Instant};
 
 use heddle_datapath::Clock;
 use heddle_openflow::meter::{Band, BandKind, MeterMod};
+use heddle_openflow::port;
 use heddle_openflow::text::parse_flow;
 use heddle_switch::Switch;
 use heddle_switch::bridge::{Event, ManagedBridge};
-use heddle_switch::config::{BridgeConfig, FailMode, PortConfig, PortKind};
+use heddle_switch::config::{BridgeConfig, FailMode, LinkConfig, PortConfig, PortKind};
 use heddle_wire::Packet;
 use tokio::sync::broadcast::Receiver;
 
@@ -170,4 +171,27 @@ fn a_meter_drops_what_exceeds_its_rate_and_counts_it() {
     let delete = MeterMod { command: MeterMod::DELETE, ..modify };
     assert_eq!(world.bridge.bridge.meter_mod(&delete, None, world.clock.now_ms()).unwrap().len(), 1);
     assert_eq!((world.flows(), passed(1)), (0, 0), "the flow goes with its meter");
+}
+
+#[test]
+fn a_port_that_goes_down_is_told_of_once() {
+    let mut world = World::new(FailMode::Secure, &[]);
+    let states = |world: &mut World| -> Vec<u32> {
+        // Devices are looked at now and then.
+        (0..8).for_each(|_| world.warp(250));
+        let told = std::iter::from_fn(|| world.events.try_recv().ok());
+        told.filter_map(|event| match event {
+            Event::PortStatus(_, desc) => Some(desc.state),
+            _ => None,
+        })
+        .collect()
+    };
+    assert!(states(&mut world).is_empty());
+    let link = |down| LinkConfig { bridge: "br0".into(), ofport: 2, down };
+    world.switch.set_links(&[link(true)]).unwrap();
+    assert_eq!(states(&mut world), [port::state::LINK_DOWN]);
+    world.switch.set_links(&[link(false)]).unwrap();
+    assert_eq!(states(&mut world), [port::state::LIVE]);
+    world.switch.dummy("p2").unwrap().set_carrier(false);
+    assert_eq!(states(&mut world), [port::state::LINK_DOWN]);
 }
