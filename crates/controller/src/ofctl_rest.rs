@@ -17,7 +17,6 @@
 //! Switches speak OpenFlow 1.0 or a later version; what is written for later ones is Ryu's form for OpenFlow 1.3.
 
 mod actions;
-mod base64;
 mod entries;
 pub(crate) mod literal;
 pub(crate) mod matching;

@@ -1,5 +1,7 @@
 //! Actions and instructions in Ryu's words: dictionaries that are read, texts that are written.
 
+use base64::alphabet::STANDARD;
+use base64::engine::{Engine as _, GeneralPurpose, GeneralPurposeConfig};
 use heddle_flow::layout::VLAN_PRESENT;
 use heddle_flow::{Field, Match};
 use heddle_openflow::action::Bits;
@@ -7,7 +9,6 @@ use heddle_openflow::text::print_action;
 use heddle_openflow::{Action, Body, Instruction, OfError, Version, decode, port};
 use serde_json::{Map, Value, json};
 
-use super::base64;
 use super::matching::{exact_value, field, name, value_text};
 use super::words::{
     GROUPS, LENGTHS, MAX_LEN, METERS, Names, QUEUES, dictionary, list, needed, number, port_text, port_under,
@@ -16,6 +17,10 @@ use super::words::{
 use super::{Notes, Refusal};
 
 type Dictionary = Map<String, Value>;
+
+/// As Python reads it: padded, and of bits that say nothing any.
+pub(super) const BASE64: GeneralPurpose =
+    GeneralPurpose::new(&STANDARD, GeneralPurposeConfig::new().with_decode_allow_trailing_bits(true));
 
 /// A tag that is there, with its VLAN; one with its priority.
 const VID: u128 = VLAN_PRESENT as u128 | 0xfff;
@@ -181,7 +186,7 @@ pub(super) fn read_data(item: &Dictionary, notes: &mut Notes) -> Result<Option<V
     match form.as_str() {
         "ascii" if data.is_ascii() => Ok(Some(data.into_bytes())),
         "ascii" => Err(Refusal::bad("data is not ASCII")),
-        "base64" => base64::decode(&data).map(Some).ok_or_else(|| Refusal::bad("data is not Base64")),
+        "base64" => BASE64.decode(&data).map(Some).map_err(|_| Refusal::bad("data is not Base64")),
         _ => {
             notes.ignored("data_type", &form);
             Ok(None)

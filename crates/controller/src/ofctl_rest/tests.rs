@@ -195,3 +195,16 @@ fn errors_have_a_status() {
     let (_, call) = asked("GET", "/stats/desc/1", "");
     assert_eq!(done(call.answered(Err(AskError::TimedOut))).2, Some(json!({ "1": {} })));
 }
+
+#[test]
+fn base64_is_that_of_the_standard() {
+    use base64::Engine as _;
+    let decode = |text: &str| actions::BASE64.decode(text).ok();
+    for (text, bytes) in [("", ""), ("Zg==", "f"), ("Zm8=", "fo"), ("Zm9v", "foo"), ("Zm9vYmFy", "foobar")] {
+        assert_eq!(decode(text).as_deref(), Some(bytes.as_bytes()));
+    }
+    for wrong in ["Zg=", "Zg", "Z===", "Zm9\u{e9}", "Z g=="] {
+        assert_eq!(decode(wrong), None);
+    }
+    assert_eq!(decode("Zh==").as_deref(), Some(&b"f"[..]), "what bits are left over says nothing");
+}
