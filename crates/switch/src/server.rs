@@ -351,20 +351,7 @@ async fn converse(
                 }
                 (heard, probed) = (Instant::now(), false);
                 shown(&buffer[..count]);
-                let mut answer = connection.receive(&buffer[..count], bridge);
-                loop {
-                    // What happened before an answer is told before it: a barrier's says that all has been told.
-                    let mut told = news(&mut connection, &mut events, bridge);
-                    told.append(&mut answer);
-                    shown(&told);
-                    send(&mut stream, &told).await?;
-                    if !connection.has_more() {
-                        break;
-                    }
-                    // Others have their turn.
-                    tokio::task::yield_now().await;
-                    answer = connection.receive(&[], bridge);
-                }
+                answer(&mut stream, &mut connection, &mut events, &buffer[..count], bridge, &shown).await?;
                 if connection.is_closing() {
                     return Ok(());
                 }
@@ -419,6 +406,31 @@ async fn converse(
                 send(&mut stream, &echo).await?;
             }
         }
+    }
+}
+
+/// Answers what the peer has said.
+async fn answer(
+    stream: &mut Stream,
+    connection: &mut Connection,
+    events: &mut Receiver<Event>,
+    bytes: &[u8],
+    bridge: &ManagedBridge,
+    shown: &(impl Fn(&[u8]) + Sync),
+) -> io::Result<()> {
+    let mut answer = connection.receive(bytes, bridge);
+    loop {
+        // What happened before an answer is told before it: a barrier's says that all has been told.
+        let mut told = news(connection, events, bridge);
+        told.append(&mut answer);
+        shown(&told);
+        send(stream, &told).await?;
+        if !connection.has_more() {
+            return Ok(());
+        }
+        // Others have their turn.
+        tokio::task::yield_now().await;
+        answer = connection.receive(&[], bridge);
     }
 }
 
