@@ -10,7 +10,7 @@ use std::io;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, mpsc};
 use std::time::{Duration, Instant};
 
 use heddle_instance::netns::{NetnsProvider, loopback_up, tap_available};
@@ -21,7 +21,7 @@ use nix::mount::{MsFlags, mount};
 use crate::protocol::{Controller, Launch, Progress, Reply, Request, Wiring};
 use crate::reaper::Reaper;
 use crate::switch_child::{self, CHILD_SOCKET, Fate, Port, Tap, Wanted};
-use crate::topology::{Host, SpanningTree};
+use crate::topology::{Host, SpanningTree, Topology};
 use crate::wire::Channel;
 
 mod requests;
@@ -42,11 +42,26 @@ const FIRST_FLOWS: Duration = Duration::from_millis(500);
 
 /// A running lab, as its threads share it.
 struct Lab {
+    /// What it was started with, but for the topology, which changes.
     launch: Launch,
-    hosts: HashMap<String, Box<dyn Instance>>,
+    world: RwLock<World>,
     reaper: Reaper,
     fate: Arc<Fate>,
     clients: AtomicUsize,
+}
+
+/// What a lab consists of, replaced as a whole by each change: who has a copy goes on with what was true when he took it.
+#[derive(Clone)]
+struct World {
+    topology: Arc<Topology>,
+    hosts: Arc<HashMap<String, Arc<dyn Instance>>>,
+}
+
+impl Lab {
+    /// What the lab consists of now.
+    fn world(&self) -> World {
+        self.world.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
 }
 
 /// Runs `heddle lab-supervisor`: the starter's socket is descriptor 3, the run directory's lock is held by
@@ -80,7 +95,7 @@ pub fn run() -> io::Result<()> {
     Ok(())
 }
 
-fn start(launch: Launch, starter: &Channel) -> Result<Arc<Lab>, String> {
+fn start(mut launch: Launch, starter: &Channel) -> Result<Arc<Lab>, String> {
     let step = |text: String| starter.send(&Progress::Step(text), &[]).map_err(|e| e.to_string());
     own_the_namespaces(&launch.name).map_err(|e| format!("the lab's namespaces cannot be set up: {e}"))?;
     let reaper = Reaper::start().map_err(|e| format!("no thread can be started: {e}"))?;
@@ -123,7 +138,9 @@ fn start(launch: Launch, starter: &Channel) -> Result<Arc<Lab>, String> {
         }
         None => warn_of_ring(&launch, starter)?,
     }
-    Ok(Arc::new(Lab { launch, hosts, reaper, fate, clients: AtomicUsize::new(0) }))
+    let topology = Arc::new(std::mem::take(&mut launch.topology));
+    let world = RwLock::new(World { topology, hosts: Arc::new(hosts) });
+    Ok(Arc::new(Lab { launch, world, reaper, fate, clients: AtomicUsize::new(0) }))
 }
 
 /// A number of things, in words.
@@ -231,7 +248,7 @@ fn write_hosts_file(launch: &Launch) -> io::Result<()> {
     std::fs::write(launch.run_directory.join("hosts"), text)
 }
 
-type Made = (HashMap<String, Box<dyn Instance>>, Vec<Port>);
+type Made = (HashMap<String, Arc<dyn Instance>>, Vec<Port>);
 
 /// Makes all hosts on a few threads, since the kernel takes most of the time and serves several at once.
 fn make_hosts(launch: &Launch, wiring: Wiring) -> Result<Made, String> {
@@ -242,7 +259,7 @@ fn make_hosts(launch: &Launch, wiring: Wiring) -> Result<Made, String> {
         while let Some(host) = hosts.get(next.fetch_add(1, Ordering::Relaxed)) {
             let (instance, ports) = make_host(launch, host, wiring).map_err(|e| explain(&e))?;
             let mut made = made.lock().unwrap_or_else(PoisonError::into_inner);
-            made.0.insert(host.name.clone(), instance);
+            made.0.insert(host.name.clone(), instance.into());
             made.1.extend(ports);
         }
         Ok(())

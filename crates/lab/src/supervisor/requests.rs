@@ -5,10 +5,9 @@ use std::ffi::OsString;
 use std::fs::File;
 use std::io::Read;
 use std::os::fd::OwnedFd;
-use std::sync::Mutex;
-use std::sync::PoisonError;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::Sender;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use heddle_instance::{Instance, Program};
@@ -18,8 +17,8 @@ use nix::unistd::Pid;
 
 use super::Lab;
 use super::work::{self, Work};
-use crate::protocol::{Info, Pinged, Reply, Request, Throughput};
-use crate::topology::{End, Host};
+use crate::protocol::{Info, Launch, Pinged, Reply, Request, Throughput};
+use crate::topology::{End, Host, Topology};
 use crate::wire::Channel;
 
 /// Pings in flight at once.
@@ -64,19 +63,20 @@ pub(super) fn converse(lab: &Lab, mut channel: Channel, stop: &Sender<()>) {
 fn info(lab: &Lab) -> Info {
     let restarts = lab.fate.restarts.load(Ordering::Relaxed);
     let outage = lab.fate.outage_ms.load(Ordering::Relaxed);
+    let topology = lab.world().topology;
     Info {
-        launch: lab.launch.clone(),
+        links_down: links_down(lab, &topology),
+        launch: Launch { topology: Topology::clone(&topology), ..lab.launch.clone() },
         switch_restarts: restarts,
         last_outage_ms: (restarts > 0).then_some(outage),
-        links_down: links_down(lab),
         switch: lab.fate.status().ok(),
     }
 }
 
-fn links_down(lab: &Lab) -> BTreeSet<usize> {
+fn links_down(lab: &Lab, topology: &Topology) -> BTreeSet<usize> {
     let down = lab.fate.ports_down();
     let is_down = |end: &End| down.iter().any(|(bridge, port)| *bridge == end.node && *port == end.port);
-    let links = lab.launch.topology.links.iter().enumerate();
+    let links = topology.links.iter().enumerate();
     links.filter(|(_, link)| is_down(&link.a) || is_down(&link.b)).map(|(number, _)| number).collect()
 }
 
@@ -85,8 +85,8 @@ fn three(descriptors: Vec<OwnedFd>) -> [Option<OwnedFd>; 3] {
     [given.next(), given.next(), given.next()]
 }
 
-fn host<'a>(lab: &'a Lab, name: &str) -> Result<&'a dyn Instance, String> {
-    lab.hosts.get(name).map(AsRef::as_ref).ok_or_else(|| format!("the lab has no host {name}"))
+fn host(lab: &Lab, name: &str) -> Result<Arc<dyn Instance>, String> {
+    lab.world().hosts.get(name).cloned().ok_or_else(|| format!("the lab has no host {name}"))
 }
 
 pub(super) fn spawn(lab: &Lab, name: &str, mut program: Program) -> Result<i32, String> {
@@ -140,12 +140,12 @@ fn execute(lab: &Lab, name: &str, program: Program, mut channel: Channel) {
 }
 
 fn ping(work: &Work<'_>, [from, to]: [&[String]; 2], ipv6: bool, timeout: u32) -> Result<Reply, String> {
-    let hosts = &work.lab.launch.topology.hosts;
+    let topology = work.lab.world().topology;
     for name in from.iter().chain(to) {
         host(work.lab, name)?;
     }
     let chosen = |names: &[String]| -> Vec<&Host> {
-        hosts.iter().filter(|host| names.is_empty() || names.contains(&host.name)).collect()
+        topology.hosts.iter().filter(|host| names.is_empty() || names.contains(&host.name)).collect()
     };
     let (from, to) = (chosen(from), chosen(to));
     let mut pairs = vec![];
@@ -190,7 +190,7 @@ fn one_ping(work: &Work<'_>, from: &str, address: &str, timeout: u32) -> Result<
 fn iperf(work: &Work<'_>, client: &str, server: &str, seconds: u32) -> Result<Reply, String> {
     let address = work
         .lab
-        .launch
+        .world()
         .topology
         .host(server)
         .ok_or_else(|| format!("the lab has no host {server}"))?
@@ -230,7 +230,7 @@ fn iperf_client(work: &Work<'_>, client: &str, address: &str, seconds: u32) -> R
 
 /// Puts the cables of all links between two nodes in or out.
 fn set_link(lab: &Lab, a: &str, b: &str, up: bool) -> Result<Reply, String> {
-    let topology = &lab.launch.topology;
+    let topology = lab.world().topology;
     for node in [a, b] {
         if topology.host(node).is_none() && !topology.is_switch(node) {
             return Err(format!("the lab has no host or switch {node}"));
