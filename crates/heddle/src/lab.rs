@@ -1,5 +1,7 @@
 //! `heddle lab` and `heddle exec`: labs by the flags that Mininet's users know.
 
+mod changes;
+
 use std::io::{IsTerminal, Read};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -76,6 +78,15 @@ enum Mode {
     Secure,
 }
 
+impl From<Mode> for FailMode {
+    fn from(mode: Mode) -> Self {
+        match mode {
+            Mode::Standalone => Self::Standalone,
+            Mode::Secure => Self::Secure,
+        }
+    }
+}
+
 #[derive(Clone, Copy, ValueEnum)]
 enum TreeProtocol {
     /// IEEE 802.1D-2004: a tree in a moment.
@@ -130,6 +141,12 @@ enum Verb {
         #[arg(long, conflicts_with = "lab")]
         all: bool,
     },
+    /// Add a host, a switch or a link to a running lab.
+    #[command(subcommand)]
+    Add(changes::Add),
+    /// Remove hosts, switches or links from a running lab.
+    #[command(subcommand)]
+    Remove(changes::Remove),
     /// Print what stock clients need to reach a lab's switches: `eval $(heddle lab env)`.
     Env(Which),
     /// A shell on a running lab; it goes on when the shell ends.
@@ -193,6 +210,8 @@ pub fn run(arguments: Arguments) -> Result<ExitCode> {
         Some(Verb::List { json }) => show_list(json),
         Some(Verb::Show { which, json }) => show_lab(&which, json),
         Some(Verb::Stop { which, all }) => stop(which, all),
+        Some(Verb::Add(what)) => changes::add(what),
+        Some(Verb::Remove(what)) => changes::remove(what),
         Some(Verb::Env(which)) => {
             show_line(format!("export OVS_RUNDIR={}", quoted(attach(which.lab.as_deref())?.run_directory())));
             Ok(ExitCode::SUCCESS)
@@ -282,10 +301,7 @@ fn start(arguments: Arguments) -> Result<ExitCode> {
         name: free_name(arguments.name, &topology),
         topology,
         controller: arguments.controller,
-        fail_mode: arguments.fail_mode.map(|mode| match mode {
-            Mode::Standalone => FailMode::Standalone,
-            Mode::Secure => FailMode::Secure,
-        }),
+        fail_mode: arguments.fail_mode.map(FailMode::from),
         wiring: arguments.wiring.map(|wiring| match wiring {
             Wires::Tap => Wiring::Tap,
             Wires::Veth => Wiring::Veth,
@@ -361,14 +377,16 @@ fn show_list(json: bool) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// A host as programs read it.
+fn host_listing(host: &Host) -> Value {
+    let mac: Vec<String> = host.mac.iter().map(|byte| format!("{byte:02x}")).collect();
+    let addresses: Vec<String> = host.addresses.iter().map(ToString::to_string).collect();
+    json!({ "name": host.name, "mac": mac.join(":"), "addresses": addresses, "routes": host.routes })
+}
+
 /// A lab as programs read it.
 fn listing(info: &Info) -> Value {
     let (launch, topology) = (&info.launch, &info.launch.topology);
-    let host = |host: &Host| {
-        let mac: Vec<String> = host.mac.iter().map(|byte| format!("{byte:02x}")).collect();
-        let addresses: Vec<String> = host.addresses.iter().map(ToString::to_string).collect();
-        json!({ "name": host.name, "mac": mac.join(":"), "addresses": addresses, "routes": host.routes })
-    };
     json!({
         "name": launch.name,
         "run_directory": launch.run_directory,
@@ -376,7 +394,7 @@ fn listing(info: &Info) -> Value {
         "controller": launch.controller,
         "fail_mode": launch.fail_mode,
         "wiring": launch.wiring,
-        "hosts": topology.hosts.iter().map(host).collect::<Vec<_>>(),
+        "hosts": topology.hosts.iter().map(host_listing).collect::<Vec<_>>(),
         "switches": topology.switches,
         "spanning_tree": topology.spanning_tree,
         "links": topology.links,

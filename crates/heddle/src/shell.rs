@@ -1,14 +1,17 @@
 //! The lab's shell: reads lines, from a terminal or from a pipe, and does what they say.
 
+use std::cell::RefCell;
 use std::fs::File;
 use std::io::{BufRead, IsTerminal};
 use std::os::unix::process::ExitStatusExt;
 use std::process::Command as Process;
+use std::rc::Rc;
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 use heddle_lab::client::Lab;
-use heddle_lab::shell::{Command, parse, show_info, show_links, show_ping_results, show_pings};
+use heddle_lab::protocol::Changed;
+use heddle_lab::shell::{Command, parse, show_changed, show_info, show_links, show_ping_results, show_pings};
 use heddle_lab::topology::Topology;
 use rustyline::error::ReadlineError;
 
@@ -21,7 +24,8 @@ const MAX_SOURCES: usize = 16;
 /// A shell on a lab.
 pub struct Shell<'a> {
     lab: &'a Lab,
-    topology: Topology,
+    /// As it was when last asked, and its version.
+    topology: RefCell<(u64, Rc<Topology>)>,
 }
 
 /// Whether to go on.
@@ -34,7 +38,18 @@ enum Next {
 impl<'a> Shell<'a> {
     /// A shell on this lab.
     pub fn new(lab: &'a Lab) -> Result<Self> {
-        Ok(Self { lab, topology: lab.info()?.launch.topology })
+        let (version, topology) = lab.topology(None)?.context("the lab has no topology")?;
+        Ok(Self { lab, topology: RefCell::new((version, Rc::new(topology))) })
+    }
+
+    /// What the lab consists of now; others may have changed it.
+    fn topology(&self) -> Rc<Topology> {
+        let mut known = self.topology.borrow_mut();
+        // A lab that is gone is said to be by what the line asks of it.
+        if let Ok(Some((version, topology))) = self.lab.topology(Some(known.0)) {
+            *known = (version, Rc::new(topology));
+        }
+        known.1.clone()
     }
 
     /// Runs lines until they end or say so.
@@ -53,8 +68,8 @@ impl<'a> Shell<'a> {
     fn converse(&self) -> Result<()> {
         terminal::keep_interrupts();
         let mut editor: rustyline::Editor<Names, _> = rustyline::Editor::new()?;
-        editor.set_helper(Some(Names::new(&self.topology)));
         loop {
+            editor.set_helper(Some(Names::new(&self.topology())));
             match editor.readline("heddle> ") {
                 Ok(line) => {
                     terminal::keep_interrupts();
@@ -78,7 +93,7 @@ impl<'a> Shell<'a> {
 
     /// Does what a line says; what fails is shown, and the shell goes on.
     fn line(&self, line: &str, depth: usize) -> Next {
-        match self.command(parse(line, &self.topology), depth) {
+        match self.command(parse(line, &self.topology()), depth) {
             Ok(next) => next,
             Err(error) => {
                 eprintln!("*** {error:#}");
@@ -118,6 +133,8 @@ impl<'a> Shell<'a> {
             Command::PingPair(pair) => drop(self.ping_all(&pair, false, 1)?),
             Command::Iperf(pair) => self.iperf(&pair)?,
             Command::Link { a, b, up } => self.lab.set_link(&a, &b, up)?,
+            Command::Add(additions) => show_change(&self.lab.add(additions)?, "added"),
+            Command::Remove(removals) => show_change(&self.lab.remove(removals)?, "removed"),
             Command::Shell(line) => {
                 let mut process = Process::new("sh");
                 process.args(["-c", &line]).env("OVS_RUNDIR", self.lab.run_directory());
@@ -165,7 +182,8 @@ impl<'a> Shell<'a> {
     /// Pings between hosts, shows the outcome, and says whether all answered.
     pub fn ping_all(&self, hosts: &[String], ipv6: bool, timeout: u32) -> Result<bool> {
         show_line("*** Ping: testing ping reachability");
-        let all = self.topology.hosts.iter().map(|host| host.name.clone());
+        let topology = self.topology();
+        let all = topology.hosts.iter().map(|host| host.name.clone());
         let from: Vec<String> = if hosts.is_empty() { all.collect() } else { hosts.to_vec() };
         let (mut sent, mut received) = (0, 0);
         for host in from {
@@ -192,10 +210,18 @@ impl<'a> Shell<'a> {
 
     /// The first host and the last.
     pub fn ends(&self) -> Result<[String; 2]> {
-        match self.topology.hosts.as_slice() {
+        match self.topology().hosts.as_slice() {
             [first, .., last] => Ok([first.name.clone(), last.name.clone()]),
             _ => bail!("the lab has fewer than two hosts"),
         }
+    }
+}
+
+/// Shows what a change made.
+pub fn show_change(changed: &Changed, verb: &str) {
+    show(show_changed(changed, verb));
+    if let Some(warning) = &changed.warning {
+        eprintln!("*** warning: {warning}");
     }
 }
 

@@ -6,6 +6,9 @@ mod common;
 
 use std::collections::BTreeSet;
 use std::fs::File;
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
@@ -18,6 +21,28 @@ const RUNNING: u32 = 8;
 fn cgroups() -> BTreeSet<String> {
     let hierarchies = names("/sys/fs/cgroup");
     hierarchies.iter().flat_map(|name| names(format!("/sys/fs/cgroup/{name}"))).collect()
+}
+
+/// Adds hosts to a lab and takes them out again until the lab is gone.
+fn change_until_its_end(socket: &Path) {
+    let Ok(stream) = UnixStream::connect(socket) else { return };
+    let mut stream = BufReader::new(stream);
+    let mut line = String::new();
+    loop {
+        for request in [
+            r#"{"add":{"hosts":[{"name":"new"}],"links":[{"a":"new","b":"s1"}]}}"#,
+            r#"{"remove":{"links":[["new","s1"]]}}"#,
+            r#"{"remove":{"hosts":["new"]}}"#,
+        ] {
+            line.clear();
+            if stream.get_mut().write_all(format!("{request}\n").as_bytes()).is_err()
+                || stream.read_line(&mut line).unwrap_or(0) == 0
+            {
+                return;
+            }
+            assert!(line.contains("changed"), "{line}");
+        }
+    }
 }
 
 #[test]
@@ -49,7 +74,10 @@ fn a_supervisor_killed_at_any_moment_leaves_nothing() {
         });
         std::thread::sleep(moment.saturating_sub(begun.elapsed()));
         if round >= ROUNDS - RUNNING {
-            wait_until("the lab is up", || place.run_directory("doomed").join("control.sock").exists());
+            let socket = place.run_directory("doomed").join("control.sock");
+            wait_until("the lab is up", || socket.exists());
+            std::thread::spawn(move || change_until_its_end(&socket));
+            std::thread::sleep(Duration::from_millis(3 * u64::from(round % RUNNING)));
         }
         of_labs.extend(namespaces(&place.processes("")).difference(&own).cloned());
         killed_while_starting += u32::from(!place.run_directory("doomed").join("control.sock").exists());

@@ -5,7 +5,7 @@ use std::os::fd::BorrowedFd;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::{Attachment, Error, Instance, InstanceProvider, Nic, Program};
+use crate::{Attachment, Error, Instance, InstanceProvider, Nic, Program, Remains, Wiring};
 
 /// One thing that was asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,6 +14,8 @@ pub enum Asked {
     Create(String),
     /// A device was attached to the instance named.
     Attach(String, Nic),
+    /// A device of the instance was taken out.
+    TakeOut(String, String),
     /// A device of the instance was set up or down.
     SetLink(String, String, bool),
 }
@@ -60,6 +62,11 @@ impl Instance for DummyInstance {
     fn attach(&self, nic: &Nic) -> Result<Attachment, Error> {
         self.provider.note(Asked::Attach(self.name.clone(), nic.clone()));
         Ok(Attachment::Dummy)
+    }
+
+    fn take_out(&self, device: &str, _: &Wiring) -> Result<Remains, Error> {
+        self.provider.note(Asked::TakeOut(self.name.clone(), device.to_owned()));
+        Ok(Remains::default())
     }
 
     fn set_link(&self, device: &str, up: bool) -> Result<(), Error> {

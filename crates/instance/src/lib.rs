@@ -135,6 +135,14 @@ pub enum Error {
     Thread(String),
 }
 
+/// A device that was taken out: nameless to users, but still there. The kernel takes some 20 ms for the end of a device,
+/// nearly all of it waiting, so that this is best done by a thread of its own; or not at all where the instance goes too.
+#[derive(Debug, Default)]
+pub struct Remains {
+    /// The namespace that it is in, and its name there; none where nothing real was made.
+    pub(crate) device: Option<(OwnedFd, String)>,
+}
+
 /// Something with a network of its own.
 pub trait Instance: Send + Sync {
     /// Its name.
@@ -146,6 +154,11 @@ pub trait Instance: Send + Sync {
     /// # Errors
     /// The step that the kernel refused; a device half made is gone again.
     fn attach(&self, nic: &Nic) -> Result<Attachment, Error>;
+    /// Takes a device that [`Self::attach`] made out of use: it is down, and its names are free again, when this returns.
+    ///
+    /// # Errors
+    /// There is no such device, or the kernel's refusal.
+    fn take_out(&self, device: &str, wiring: &Wiring) -> Result<Remains, Error>;
     /// Sets a device up or down.
     ///
     /// # Errors

@@ -178,6 +178,15 @@ impl Request {
         request
     }
 
+    /// Gives the device of an index, which must be down on kernels before 6.2, another name.
+    #[must_use]
+    pub fn rename(index: u32, name: &str) -> Self {
+        let mut request = Self::new("renaming a link", NEWLINK, 0);
+        request.link(index, 0, false);
+        request.name(name);
+        request
+    }
+
     /// Keeps the kernel from giving a device a link-local IPv6 address when it comes up, so that it solicits no
     /// router from it.
     #[must_use]

@@ -12,12 +12,13 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::process::Child;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use nix::net::if_::if_nametoindex;
 use nix::sched::{CloneFlags, setns, unshare};
 
 use crate::netlink::{Netlink, Refused, Request};
-use crate::{Attachment, Error, Instance, InstanceProvider, Nic, Program, Wiring, dummy, sys};
+use crate::{Attachment, Error, Instance, InstanceProvider, Nic, Program, Remains, Wiring, dummy, sys};
 
 const TUN: &str = "/dev/net/tun";
 
@@ -54,6 +55,16 @@ impl Instance for NetnsInstance {
             Wiring::Tap => self.attach_tap(nic),
             Wiring::Veth { near } => self.attach_veth(nic, near),
         }
+    }
+
+    fn take_out(&self, device: &str, wiring: &Wiring) -> Result<Remains, Error> {
+        let name = unused_name();
+        if let Wiring::Veth { near } = wiring {
+            put_aside(near, &unused_name()).map_err(|e| self.refused(e))?;
+        }
+        self.inside(|| put_aside(device, &name).map_err(|e| self.refused(e)))?;
+        let netns = self.netns.try_clone().map_err(|e| system("keeping the namespace", &self.name, e))?;
+        Ok(Remains { device: Some((netns, name)) })
     }
 
     fn set_link(&self, device: &str, up: bool) -> Result<(), Error> {
@@ -132,6 +143,38 @@ impl NetnsInstance {
             work()
         })
     }
+}
+
+impl Remains {
+    /// Deletes the device; the other end of a veth pair goes with it.
+    ///
+    /// # Errors
+    /// The kernel's refusal.
+    pub fn delete(self) -> Result<(), Error> {
+        let Some((netns, device)) = self.device else { return Ok(()) };
+        on_thread(&device, || {
+            setns(&netns, CloneFlags::CLONE_NEWNET)
+                .map_err(|e| system("entering the namespace", &device, e.into()))?;
+            let delete = vec![Request::delete_link(&device)];
+            let mut netlink = Netlink::open().map_err(|e| system("opening a netlink socket", &device, e))?;
+            netlink.apply(delete).map_err(|e| system(e.what, &device, e.source))
+        })
+    }
+}
+
+/// A name that no user gives a device.
+fn unused_name() -> String {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    format!("gone{:x}", NEXT.fetch_add(1, Ordering::Relaxed))
+}
+
+/// Sets a device of the calling thread's namespace down and gives it another name.
+fn put_aside(device: &str, name: &str) -> Result<(), Refused> {
+    let refused = |e: nix::errno::Errno| Refused { what: "finding the device", source: e.into() };
+    let index = if_nametoindex(device).map_err(refused)?;
+    let mut netlink =
+        Netlink::open().map_err(|source| Refused { what: "opening a netlink socket", source })?;
+    netlink.apply(vec![Request::set_link(index, None, None, false), Request::rename(index, name)])
 }
 
 /// The near end is the switch's alone: the kernel is kept from speaking or answering there by IPv6 itself.

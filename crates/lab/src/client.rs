@@ -14,9 +14,11 @@ use std::time::{Duration, Instant};
 use heddle_instance::sys;
 use serde::de::DeserializeOwned;
 
-use crate::protocol::{Controller, Info, Launch, Pinged, Progress, Reply, Request, Throughput, Wiring};
+use crate::protocol::{
+    Changed, Controller, Info, Launch, Pinged, Progress, Reply, Request, Throughput, Wiring,
+};
 use crate::switch_child::CHILD_SOCKET;
-use crate::topology::{FailMode, Topology};
+use crate::topology::{Additions, FailMode, Removals, Topology};
 use crate::wire::Channel;
 
 /// Most bytes of a Unix socket's path (unix(7)), without the zero behind it.
@@ -228,6 +230,41 @@ impl Lab {
         self.ask(&Request::Link { a: a.to_owned(), b: b.to_owned(), up }).map(|_| ())
     }
 
+    /// Adds hosts, switches and links: all or nothing. They are in use when this returns.
+    ///
+    /// # Errors
+    /// A sentence that names the object.
+    pub fn add(&self, additions: Additions) -> Result<Changed, LabError> {
+        changed(self.ask(&Request::Add(additions))?)
+    }
+
+    /// Removes hosts, with what runs in them, switches and links: all or nothing.
+    ///
+    /// # Errors
+    /// A sentence that names the object.
+    pub fn remove(&self, removals: Removals) -> Result<Changed, LabError> {
+        changed(self.ask(&Request::Remove(removals))?)
+    }
+
+    /// What the lab consists of and its version; `None` if that is the version given.
+    ///
+    /// # Errors
+    /// The lab is gone.
+    pub fn topology(&self, but: Option<u64>) -> Result<Option<(u64, Topology)>, LabError> {
+        match self.ask(&Request::Topology { but })? {
+            Reply::Topology { version, topology } => Ok(topology.map(|topology| (version, *topology))),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// A connection for many changes.
+    ///
+    /// # Errors
+    /// The lab is gone.
+    pub fn session(&self) -> Result<Session, LabError> {
+        Ok(Session { channel: self.connect()? })
+    }
+
     /// Ends the lab and waits until nothing of it is left.
     ///
     /// # Errors
@@ -259,6 +296,39 @@ impl Lab {
         let answer = answer(&mut channel);
         *self.asking.lock() = None;
         answer
+    }
+}
+
+/// A connection that carries many changes of a lab, one after the other.
+#[derive(Debug)]
+pub struct Session {
+    channel: Channel,
+}
+
+impl Session {
+    /// As [`Lab::add`].
+    ///
+    /// # Errors
+    /// As [`Lab::add`].
+    pub fn add(&mut self, additions: Additions) -> Result<Changed, LabError> {
+        self.channel.send(&Request::Add(additions), &[])?;
+        changed(answer(&mut self.channel)?)
+    }
+
+    /// As [`Lab::remove`].
+    ///
+    /// # Errors
+    /// As [`Lab::remove`].
+    pub fn remove(&mut self, removals: Removals) -> Result<Changed, LabError> {
+        self.channel.send(&Request::Remove(removals), &[])?;
+        changed(answer(&mut self.channel)?)
+    }
+}
+
+fn changed(reply: Reply) -> Result<Changed, LabError> {
+    match reply {
+        Reply::Changed(changed) => Ok(*changed),
+        other => Err(unexpected(&other)),
     }
 }
 

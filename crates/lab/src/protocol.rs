@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use heddle_switch::config::Status;
 use serde::{Deserialize, Serialize};
 
-use crate::topology::{FailMode, Topology};
+use crate::topology::{Additions, FailMode, Parts, Removals, Topology};
 
 /// Who programs the switches.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -114,6 +114,15 @@ pub enum Request {
         /// Up or down.
         up: bool,
     },
+    /// Add hosts, switches and links.
+    Add(Additions),
+    /// Remove hosts, switches and links.
+    Remove(Removals),
+    /// What the lab consists of, if it is not as it was in a version.
+    Topology {
+        /// The version that is known.
+        but: Option<u64>,
+    },
     /// End the lab.
     Stop,
 }
@@ -130,10 +139,29 @@ pub enum Reply {
     Ping(Vec<Pinged>),
     /// Throughput.
     Iperf(Throughput),
+    /// A change was made.
+    Changed(Box<Changed>),
+    /// What the lab consists of.
+    Topology {
+        /// The version: how many changes there were.
+        version: u64,
+        /// The topology; absent where that version is known.
+        topology: Option<Box<Topology>>,
+    },
     /// Done.
     Done,
     /// What was wrong, naming the object.
     Error(String),
+}
+
+/// What a change added or removed.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Changed {
+    /// Hosts, switches and links.
+    #[serde(flatten)]
+    pub parts: Parts,
+    /// What is at risk from now on.
+    pub warning: Option<String>,
 }
 
 /// State of a lab.

@@ -3,8 +3,8 @@
 
 use std::fmt::Write as _;
 
-use crate::protocol::{Info, Pinged};
-use crate::topology::Topology;
+use crate::protocol::{Changed, Info, Pinged};
+use crate::topology::{Additions, NewHost, NewLink, NewSwitch, Removals, Topology};
 
 /// What a line asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,6 +37,10 @@ pub enum Command {
         /// Up or down.
         up: bool,
     },
+    /// `add host NAME [SWITCH ..]`, `add switch NAME [NODE ..]`, `add link A B`.
+    Add(Additions),
+    /// `remove NODE ..`, `remove link A B`.
+    Remove(Removals),
     /// `sh COMMAND`: on the machine, outside the lab.
     Shell(String),
     /// `source FILE`.
@@ -57,13 +61,17 @@ pub enum Command {
 /// The words that a line may begin with, besides hosts' names.
 pub const WORDS: &[&str] = &[
     "nodes", "net", "links", "dump", "intfs", "ports", "status", "pingall", "pingpair", "iperf", "link",
-    "sh", "source", "time", "help", "exit", "quit",
+    "add", "remove", "sh", "source", "time", "help", "exit", "quit",
 ];
 
 const HELP: &str = "nodes  net  links  dump  intfs  ports        show the topology\n\
                     status                                       how the switch fares, what it drops\n\
                     pingall [seconds]  pingpair  iperf [A B]     test\n\
                     link A B up|down                             a cable in or out\n\
+                    add host NAME [SWITCH ..] [ip=ADDRESS/LENGTH,..] [mac=ADDRESS]\n\
+                    add switch NAME [NODE ..] [dpid=NUMBER]      \n\
+                    add link A B        remove link A B          \n\
+                    remove NODE ..                               hosts and switches, with their links\n\
                     HOST COMMAND ..                              run a command in a host\n\
                     sh COMMAND  source FILE  time COMMAND        \n\
                     exit  quit\n";
@@ -93,6 +101,8 @@ pub fn parse(line: &str, topology: &Topology) -> Command {
         "pingpair" => pair(topology, "").map_or_else(Command::Wrong, Command::PingPair),
         "iperf" => pair(topology, rest).map_or_else(Command::Wrong, Command::Iperf),
         "link" => link(rest),
+        "add" => add(rest).map_or_else(Command::Wrong, Command::Add),
+        "remove" => remove(rest, topology).map_or_else(Command::Wrong, Command::Remove),
         "sh" => Command::Shell(rest.to_owned()),
         "source" => Command::Source(rest.to_owned()),
         "time" => Command::Time(Box::new(parse_timed(rest, topology))),
@@ -145,6 +155,93 @@ fn link(rest: &str) -> Command {
         }
         _ => Command::Wrong("link takes two nodes and up or down".into()),
     }
+}
+
+fn add(rest: &str) -> Result<Additions, String> {
+    let words: Vec<&str> = rest.split_whitespace().collect();
+    let (named, options): (Vec<&str>, Vec<&str>) = words.iter().partition(|word| !word.contains('='));
+    let option = |key: &str| options.iter().find_map(|word| word.strip_prefix(key)?.strip_prefix('='));
+    let only =
+        |known: &[&str]| match options.iter().find(|word| !known.iter().any(|key| word.starts_with(key))) {
+            Some(unknown) => Err(format!("{unknown:?} is not known there")),
+            None => Ok(()),
+        };
+    let links = |name: &str, others: &[&str]| others.iter().map(|other| new_link(name, other)).collect();
+    match named.as_slice() {
+        ["host", name, others @ ..] => {
+            only(&["ip=", "mac="])?;
+            let host = NewHost {
+                name: (*name).to_owned(),
+                ip: option("ip").map(|list| list.split(',').map(str::to_owned).collect()),
+                mac: option("mac").map(str::to_owned),
+                routes: vec![],
+            };
+            Ok(Additions { hosts: vec![host], links: links(name, others), ..Additions::default() })
+        }
+        ["switch", name, others @ ..] => {
+            only(&["dpid="])?;
+            let dpid =
+                option("dpid").map(|text| datapath_id(text).ok_or(format!("dpid is a number, not {text:?}")));
+            let switch =
+                NewSwitch { name: (*name).to_owned(), dpid: dpid.transpose()?, ..NewSwitch::default() };
+            Ok(Additions { switches: vec![switch], links: links(name, others), ..Additions::default() })
+        }
+        ["link", a, b] => {
+            only(&[])?;
+            Ok(Additions { links: vec![new_link(a, b)], ..Additions::default() })
+        }
+        _ => Err("add takes `host NAME`, `switch NAME`, each with nodes to link it to, or `link A B`".into()),
+    }
+}
+
+/// Reads a datapath id: decimal, or hexadecimal with `0x`.
+#[must_use]
+pub fn datapath_id(text: &str) -> Option<u64> {
+    match text.strip_prefix("0x") {
+        Some(digits) => u64::from_str_radix(digits, 16).ok(),
+        None => text.parse().ok(),
+    }
+}
+
+fn new_link(a: &str, b: &str) -> NewLink {
+    NewLink { a: a.to_owned(), b: b.to_owned(), ..NewLink::default() }
+}
+
+fn remove(rest: &str, topology: &Topology) -> Result<Removals, String> {
+    let words: Vec<&str> = rest.split_whitespace().collect();
+    let names = match words.as_slice() {
+        ["link", a, b] => {
+            let links = vec![[(*a).to_owned(), (*b).to_owned()]];
+            return Ok(Removals { links, ..Removals::default() });
+        }
+        ["host" | "switch", names @ ..] | names => names,
+    };
+    if names.is_empty() {
+        return Err("remove takes nodes, or `link A B`".into());
+    }
+    let mut removals = Removals::default();
+    for name in names {
+        let kind = if topology.is_switch(name) { &mut removals.switches } else { &mut removals.hosts };
+        kind.push((*name).to_owned());
+    }
+    Ok(removals)
+}
+
+/// What a change made, in words, a line each.
+#[must_use]
+pub fn show_changed(changed: &Changed, verb: &str) -> String {
+    let mut text = String::new();
+    for host in &changed.parts.hosts {
+        let addresses: Vec<String> = host.addresses.iter().map(ToString::to_string).collect();
+        let _ = writeln!(text, "{verb} host {} ({})", host.name, addresses.join(", "));
+    }
+    for switch in &changed.parts.switches {
+        let _ = writeln!(text, "{verb} switch {} (datapath id {:#x})", switch.name, switch.datapath_id);
+    }
+    for link in &changed.parts.links {
+        let _ = writeln!(text, "{verb} link {}<->{}", link.a.interface(), link.b.interface());
+    }
+    text
 }
 
 fn names(topology: &Topology) -> impl Iterator<Item = &str> {
@@ -282,6 +379,22 @@ mod tests {
         assert_eq!(parse("  # note", &t), Command::Nothing);
         assert_eq!(parse("pingall 3", &t), Command::PingAll { timeout: 3 });
         assert_eq!(parse("link s1 h1 down", &t), Command::Link { a: "s1".into(), b: "h1".into(), up: false });
+        let Command::Add(added) = parse("add host h9 s1 ip=10.0.0.9/8,fd00::9/64", &t) else {
+            panic!("no addition")
+        };
+        assert_eq!(added.hosts[0].ip.as_ref().unwrap().len(), 2);
+        assert_eq!((added.links[0].a.as_str(), added.links[0].b.as_str()), ("h9", "s1"));
+        let removed = Removals { hosts: vec!["h1".into()], switches: vec!["s1".into()], links: vec![] };
+        assert_eq!(parse("remove h1 s1", &t), Command::Remove(removed));
+        let links = vec![["h1".into(), "s1".into()]];
+        assert_eq!(
+            parse("remove link h1 s1", &t),
+            Command::Remove(Removals { links, ..Removals::default() })
+        );
+        for bad in ["add", "add bush x", "add link h1", "add switch s1 dpid=x", "add host h1 cpu=1", "remove"]
+        {
+            assert!(matches!(parse(bad, &t), Command::Wrong(_)), "{bad}");
+        }
         assert_eq!(parse("time pingall", &t), Command::Time(Box::new(Command::PingAll { timeout: 1 })));
         for bad in ["time time time exit", "link s1 h1", "py 1", "h1", "frobnicate", "pingall x"] {
             assert!(matches!(parse(bad, &t), Command::Wrong(_) | Command::Time(_)), "{bad}");

@@ -4,31 +4,34 @@
 //! Plain threads: one for the starter's socket, one that reaps, one that keeps the switch, one for each
 //! client (bounded).
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::io;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock, mpsc};
+use std::sync::{Arc, PoisonError, RwLock, mpsc};
 use std::time::{Duration, Instant};
 
-use heddle_instance::netns::{NetnsProvider, loopback_up, tap_available};
-use heddle_instance::{Attachment, Instance, InstanceProvider, Nic, sys};
+use heddle_instance::netns::{loopback_up, tap_available};
+use heddle_instance::sys;
 use heddle_switch::config::{PortConfig, PortKind};
 use nix::mount::{MsFlags, mount};
 
 use crate::protocol::{Controller, Launch, Progress, Reply, Request, Wiring};
 use crate::reaper::Reaper;
-use crate::switch_child::{self, CHILD_SOCKET, Fate, Port, Tap, Wanted};
-use crate::topology::{Host, SpanningTree, Topology};
+use crate::switch_child::{self, CHILD_SOCKET, Fate, Port, Wanted};
+use crate::topology::{End, Link, SpanningTree, Topology};
 use crate::wire::Channel;
 
+mod changes;
+mod hosts;
 mod requests;
 mod work;
 
-const MTU: u32 = 1500;
-const MAKERS: usize = 4;
+use changes::{Changes, HostsFile};
+use hosts::{Held, Job, ends_by_host};
+
 const MAX_CLIENTS: usize = 128;
 /// Time for switches to reach their controller before the lab is said to be up without it.
 const CONTROLLER_TIMEOUT: Duration = Duration::from_secs(5);
@@ -45,22 +48,34 @@ struct Lab {
     /// What it was started with, but for the topology, which changes.
     launch: Launch,
     world: RwLock<World>,
+    changes: Changes,
     reaper: Reaper,
     fate: Arc<Fate>,
     clients: AtomicUsize,
 }
 
+/// Hosts by their names.
+type Hosts = HashMap<String, Arc<Held>>;
+
 /// What a lab consists of, replaced as a whole by each change: who has a copy goes on with what was true when he took it.
 #[derive(Clone)]
 struct World {
     topology: Arc<Topology>,
-    hosts: Arc<HashMap<String, Arc<dyn Instance>>>,
+    /// How many changes there were.
+    version: u64,
+    hosts: Arc<Hosts>,
 }
 
 impl Lab {
     /// What the lab consists of now.
     fn world(&self) -> World {
         self.world.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn set_world(&self, topology: Topology, hosts: Hosts) {
+        let mut world = self.world.write().unwrap_or_else(PoisonError::into_inner);
+        let version = world.version + 1;
+        *world = World { topology: Arc::new(topology), version, hosts: Arc::new(hosts) };
     }
 }
 
@@ -99,17 +114,20 @@ fn start(mut launch: Launch, starter: &Channel) -> Result<Arc<Lab>, String> {
     let step = |text: String| starter.send(&Progress::Step(text), &[]).map_err(|e| e.to_string());
     own_the_namespaces(&launch.name).map_err(|e| format!("the lab's namespaces cannot be set up: {e}"))?;
     let reaper = Reaper::start().map_err(|e| format!("no thread can be started: {e}"))?;
-    write_hosts_file(&launch).map_err(|e| format!("the lab's hosts file cannot be written: {e}"))?;
+    HostsFile::prepare(&launch.run_directory, &launch.topology)?.publish()?;
     step(format!("creating {}", counted(launch.topology.hosts.len(), "host", "hosts")))?;
     let wiring = wiring(&launch, |text| starter.send(&Progress::Warning(text), &[]))?;
-    let (hosts, mut ports) = make_hosts(&launch, wiring)?;
+    let switches: HashSet<&str> = launch.topology.switches.iter().map(|s| s.name.as_str()).collect();
+    let (hosts, mut ports) = make_hosts(&launch.topology, &switches, wiring)?;
     hush(&ports);
-    ports.extend(patches(&launch));
+    ports.extend(patches(&launch.topology.links, &switches));
     step(format!("starting {}", counted(launch.topology.switches.len(), "switch", "switches")))?;
     if launch.controller == Controller::BuiltIn {
         keep_controller(&launch, &reaper);
     }
-    let fate = Arc::new(Fate::new(Wanted { bridges: switch_child::bridges(&launch), ports }));
+    let topology = &launch.topology;
+    let bridges = switch_child::bridges(&launch, &topology.switches, topology.spanning_tree);
+    let fate = Arc::new(Fate::new(Wanted { bridges, ports }));
     let (tell, told) = mpsc::channel();
     let (kept, reap, fared) = (launch.clone(), reaper.clone(), fate.clone());
     let warnings = starter.try_clone().map_err(|e| e.to_string())?;
@@ -136,11 +154,16 @@ fn start(mut launch: Launch, starter: &Channel) -> Result<Arc<Lab>, String> {
                 starter.send(&Progress::Warning(message), &[]).map_err(|e| e.to_string())?;
             }
         }
-        None => warn_of_ring(&launch, starter)?,
+        None => {
+            if let Some(warning) = ring_warning(&launch.topology, &launch.controller) {
+                starter.send(&Progress::Warning(warning), &[]).map_err(|e| e.to_string())?;
+            }
+        }
     }
     let topology = Arc::new(std::mem::take(&mut launch.topology));
-    let world = RwLock::new(World { topology, hosts: Arc::new(hosts) });
-    Ok(Arc::new(Lab { launch, world, reaper, fate, clients: AtomicUsize::new(0) }))
+    let world = RwLock::new(World { topology, version: 0, hosts: Arc::new(hosts) });
+    let changes = Changes::start(wiring).map_err(|e| format!("no thread can be started: {e}"))?;
+    Ok(Arc::new(Lab { launch, world, changes, reaper, fate, clients: AtomicUsize::new(0) }))
 }
 
 /// A number of things, in words.
@@ -202,17 +225,16 @@ fn wait_for_tree(fate: &Fate, protocol: SpanningTree) -> Result<(), String> {
     }
 }
 
-/// Says that what is flooded will go around for ever, where nothing is there that would stop it.
-fn warn_of_ring(launch: &Launch, starter: &Channel) -> Result<(), String> {
-    let Some(switch) = launch.topology.ring().filter(|_| !matches!(launch.controller, Controller::Remote(_)))
-    else {
-        return Ok(());
-    };
-    let warning = format!(
+/// What is to be said of a ring where nothing is there that would stop what is flooded.
+fn ring_warning(topology: &Topology, controller: &Controller) -> Option<String> {
+    if topology.spanning_tree.is_some() || matches!(controller, Controller::Remote(_)) {
+        return None;
+    }
+    let switch = topology.ring()?;
+    Some(format!(
         "the switches form a ring, at {switch} for one, and no spanning tree runs: what is flooded goes around for ever. \
          --spanning-tree rstp stops it"
-    );
-    starter.send(&Progress::Warning(warning), &[]).map_err(|e| e.to_string())
+    ))
 }
 
 /// Makes mounts private, `/proc` that of our pid namespace, and brings up loopback.
@@ -222,6 +244,26 @@ fn own_the_namespaces(name: &str) -> io::Result<()> {
     let _ = mount(Some("proc"), "/proc", Some("proc"), MsFlags::empty(), None::<&str>);
     let _ = nix::unistd::sethostname(name);
     loopback_up()
+}
+
+/// Makes all hosts, and the ports of switches that lead to them, in order.
+fn make_hosts(
+    topology: &Topology,
+    switches: &HashSet<&str>,
+    wiring: Wiring,
+) -> Result<(Hosts, Vec<Port>), String> {
+    let mut ends = ends_by_host(&topology.links, switches);
+    let job = |host| Job { host, held: None, ends: ends.remove(host.name.as_str()).unwrap_or_default() };
+    let jobs: Vec<Job<'_>> = topology.hosts.iter().map(job).collect();
+    let (made, outcome) = hosts::make(&jobs, wiring, || ());
+    outcome?;
+    let (mut hosts, mut ports) = (HashMap::new(), vec![]);
+    for one in made {
+        hosts.insert(one.name, one.held);
+        ports.extend(one.ports);
+    }
+    ports.sort_by(|a, b| (&a.0, a.1.ofport).cmp(&(&b.0, b.1.ofport)));
+    Ok((hosts, ports))
 }
 
 /// How hosts are wired: as asked, or by TAPs where they can be had.
@@ -238,91 +280,10 @@ fn wiring(launch: &Launch, warn: impl Fn(String) -> io::Result<()>) -> Result<Wi
     Ok(Wiring::Veth)
 }
 
-fn write_hosts_file(launch: &Launch) -> io::Result<()> {
-    let mut text = String::from("127.0.0.1 localhost\n::1 localhost\n");
-    for host in &launch.topology.hosts {
-        for prefix in &host.addresses {
-            text.push_str(&format!("{} {}\n", prefix.address, host.name));
-        }
-    }
-    std::fs::write(launch.run_directory.join("hosts"), text)
-}
-
-type Made = (HashMap<String, Arc<dyn Instance>>, Vec<Port>);
-
-/// Makes all hosts on a few threads, since the kernel takes most of the time and serves several at once.
-fn make_hosts(launch: &Launch, wiring: Wiring) -> Result<Made, String> {
-    let next = AtomicUsize::new(0);
-    let made: Mutex<Made> = Mutex::default();
-    let hosts = &launch.topology.hosts;
-    let work = || -> Result<(), String> {
-        while let Some(host) = hosts.get(next.fetch_add(1, Ordering::Relaxed)) {
-            let (instance, ports) = make_host(launch, host, wiring).map_err(|e| explain(&e))?;
-            let mut made = made.lock().unwrap_or_else(PoisonError::into_inner);
-            made.0.insert(host.name.clone(), instance.into());
-            made.1.extend(ports);
-        }
-        Ok(())
-    };
-    std::thread::scope(|scope| {
-        let workers: Vec<_> = (0..MAKERS).map(|_| scope.spawn(work)).collect();
-        workers.into_iter().try_for_each(|w| w.join().unwrap_or_else(|_| Err("a worker thread died".into())))
-    })?;
-    let (hosts, mut ports) = made.into_inner().unwrap_or_else(PoisonError::into_inner);
-    ports.sort_by(|a, b| (&a.0, a.1.ofport).cmp(&(&b.0, b.1.ofport)));
-    Ok((hosts, ports))
-}
-
-fn make_host(
-    launch: &Launch,
-    host: &Host,
-    wiring: Wiring,
-) -> Result<(Box<dyn Instance>, Vec<Port>), heddle_instance::Error> {
-    let instance = NetnsProvider.create(&host.name)?;
-    let mut ports = vec![];
-    for (number, (near, far)) in launch.topology.ends(&host.name).enumerate() {
-        let first = number == 0;
-        let nic = Nic {
-            name: near.interface(),
-            mac: if first { host.mac } else { further_mac(host.mac, number as u8) },
-            mtu: MTU,
-            addresses: if first { host.addresses.clone() } else { vec![] },
-            routes: if first { host.routes.clone() } else { vec![] },
-            wiring: match wiring {
-                Wiring::Tap => heddle_instance::Wiring::Tap,
-                Wiring::Veth => heddle_instance::Wiring::Veth { near: far.interface() },
-            },
-        };
-        let (kind, tap) = match instance.attach(&nic)? {
-            Attachment::Tap(descriptor) => (
-                PortKind::TapDescriptor { fd: 0, mac: nic.mac, mtu: MTU },
-                Some(Tap { mac: nic.mac, mtu: MTU, descriptor }),
-            ),
-            Attachment::Veth(interface) => (PortKind::Packet { interface }, None),
-            Attachment::Dummy => (PortKind::Dummy, None),
-        };
-        let port = PortConfig {
-            name: far.interface(),
-            ofport: far.port,
-            kind,
-            link_down: false,
-            edge: true,
-            removed: false,
-        };
-        ports.push((far.node.clone(), port, tap));
-    }
-    Ok((instance, ports))
-}
-
-/// A locally administered address for a host's further devices, out of the way of the first ones.
-fn further_mac(first: [u8; 6], number: u8) -> [u8; 6] {
-    [first[0] | 2, number, first[2], first[3], first[4], first[5]]
-}
-
-fn patches(launch: &Launch) -> Vec<Port> {
-    let topology = &launch.topology;
-    let between =
-        topology.links.iter().filter(|l| topology.is_switch(&l.a.node) && topology.is_switch(&l.b.node));
+/// Both ports of each link that joins two switches.
+fn patches(links: &[Link], switches: &HashSet<&str>) -> Vec<Port> {
+    let is_switch = |end: &End| switches.contains(end.node.as_str());
+    let between = links.iter().filter(|link| is_switch(&link.a) && is_switch(&link.b));
     between
         .flat_map(|l| [(&l.a, &l.b), (&l.b, &l.a)])
         .map(|(near, far)| {

@@ -1,6 +1,7 @@
 //! The switch process: started, told its configuration, and replaced when it dies. The supervisor keeps the
 //! TAP descriptors, so that a crash or an upgrade of the switch costs packets and not the lab.
 
+use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::io::{self, IoSlice};
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -13,11 +14,12 @@ use std::time::{Duration, Instant};
 use heddle_instance::sys;
 use heddle_switch::config::{
     BridgeConfig, FailMode, FromSwitch, LinkConfig, MAX_DATAGRAM, MAX_DESCRIPTORS, PortConfig, PortKind,
-    Status, ToSwitch,
+    SpanningTree, Status, ToSwitch,
 };
 use nix::sys::signal::{Signal, kill};
 use nix::sys::socket::{
-    AddressFamily, ControlMessage, MsgFlags, SockFlag, SockType, sendmsg, setsockopt, socketpair, sockopt,
+    AddressFamily, ControlMessage, MsgFlags, Shutdown, SockFlag, SockType, sendmsg, setsockopt, shutdown,
+    socketpair, sockopt,
 };
 use nix::unistd::Pid;
 
@@ -32,6 +34,17 @@ const ANSWER_TIMEOUT: i64 = 30;
 const MOST_BACKOFF: Duration = Duration::from_secs(2);
 /// Well under what a datagram and its descriptors bound.
 const PORTS_A_MESSAGE: usize = 150;
+
+/// A switch that did not do what it was told.
+#[derive(Debug, thiserror::Error)]
+enum Trouble {
+    /// It says why not.
+    #[error("{0}")]
+    Refused(String),
+    /// It is gone or does not answer.
+    #[error(transparent)]
+    Lost(#[from] io::Error),
+}
 
 /// A TAP kept for the switch.
 #[derive(Debug)]
@@ -75,12 +88,72 @@ impl Fate {
     fn ask(&self, message: &ToSwitch) -> Result<FromSwitch, String> {
         let socket = self.socket.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(socket) = &*socket else { return Err("the switch is being restarted".into()) };
-        tell(socket, message, &[]).map_err(|error| format!("the switch does not answer: {error}"))
+        tell(socket, message, &[]).map_err(|trouble| match trouble {
+            Trouble::Refused(why) => why,
+            Trouble::Lost(error) => format!("the switch does not answer: {error}"),
+        })
+    }
+
+    /// Adds bridges and ports to what the switch is to be. A switch that is lost meanwhile has them when it is replaced.
+    ///
+    /// # Errors
+    /// The switch refuses them; it has none of them then.
+    pub(crate) fn add(&self, bridges: Vec<BridgeConfig>, ports: Vec<Port>) -> Result<(), String> {
+        let mut wanted = self.wanted();
+        let known = wanted.bridges.len();
+        wanted.bridges.extend(bridges);
+        if let Err(why) = self.tell_running(|socket| send(socket, &wanted.bridges, known, &ports)) {
+            let added = wanted.bridges.split_off(known);
+            let places = ports.iter().map(|(bridge, port, _)| (bridge.clone(), port.ofport)).collect();
+            // What it may have of them; the first refusal says more than a second would.
+            let _ = self.tell_running(|socket| send_removals(socket, &wanted.bridges, &added, &places));
+            return Err(why);
+        }
+        wanted.ports.extend(ports);
+        Ok(())
+    }
+
+    /// Takes bridges, and ports by bridge and number, from what the switch is to be.
+    ///
+    /// # Errors
+    /// The switch refuses, and is to be as it was.
+    pub(crate) fn remove(
+        &self,
+        bridges: &HashSet<&str>,
+        ports: &HashSet<(String, u32)>,
+    ) -> Result<(), String> {
+        let mut wanted = self.wanted();
+        let (gone, stay): (Vec<_>, Vec<_>) =
+            wanted.bridges.iter().cloned().partition(|bridge| bridges.contains(bridge.name.as_str()));
+        self.tell_running(|socket| send_removals(socket, &stay, &gone, ports))?;
+        wanted.bridges = stay;
+        // The bridge's ports, and with them the TAPs, whether they were named or not.
+        wanted.ports.retain(|(bridge, port, _)| {
+            !bridges.contains(bridge.as_str()) && !ports.contains(&(bridge.clone(), port.ofport))
+        });
+        Ok(())
+    }
+
+    /// Tells the switch something that is, or is about to be, wanted too: so that one that is lost, which ends it, will have it
+    /// when it is replaced.
+    fn tell_running(&self, tell: impl FnOnce(&OwnedFd) -> Result<(), Trouble>) -> Result<(), String> {
+        let socket = self.socket.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(socket) = &*socket else { return Ok(()) };
+        match tell(socket) {
+            Ok(()) => Ok(()),
+            Err(Trouble::Refused(why)) => Err(why),
+            Err(Trouble::Lost(_)) => {
+                // A late answer would be taken for that to the next question.
+                let _ = shutdown(socket.as_raw_fd(), Shutdown::Both);
+                Ok(())
+            }
+        }
     }
 
     /// Puts cables in or out; a switch that is started later finds them so.
     pub(crate) fn set_links(&self, links: Vec<LinkConfig>) -> Result<(), String> {
-        for (bridge, port, _) in &mut self.wanted().ports {
+        let mut wanted = self.wanted();
+        for (bridge, port, _) in &mut wanted.ports {
             let same = |link: &&LinkConfig| link.bridge == *bridge && link.ofport == port.ofport;
             if let Some(link) = links.iter().find(same) {
                 port.link_down = link.down;
@@ -109,8 +182,12 @@ impl Fate {
     }
 }
 
-/// Bridges without ports, as the launch wants them.
-pub(crate) fn bridges(launch: &Launch) -> Vec<BridgeConfig> {
+/// Bridges without ports, as the launch wants them, for these switches.
+pub(crate) fn bridges(
+    launch: &Launch,
+    switches: &[crate::topology::Switch],
+    spanning_tree: Option<SpanningTree>,
+) -> Vec<BridgeConfig> {
     let controllers = match &launch.controller {
         Controller::None => vec![],
         Controller::BuiltIn => vec![format!("unix:{}/c0.sock", launch.run_directory.display())],
@@ -125,11 +202,11 @@ pub(crate) fn bridges(launch: &Launch) -> Vec<BridgeConfig> {
         fail_mode: s.fail_mode.or(launch.fail_mode).unwrap_or(usual),
         protocols: s.protocols.clone(),
         controllers: controllers.clone(),
-        spanning_tree: launch.topology.spanning_tree,
+        spanning_tree,
         ports: vec![],
         removed: false,
     };
-    launch.topology.switches.iter().map(bridge).collect()
+    switches.iter().map(bridge).collect()
 }
 
 /// Keeps a switch running until told to stop; `first` learns how the first start went.
@@ -145,17 +222,21 @@ pub(crate) fn keep(
     let mut died: Option<Instant> = None;
     while !fate.stopping.load(Ordering::Relaxed) {
         let begun = Instant::now();
-        let outcome = start(launch, reaper).and_then(|(pid, socket)| {
-            let told = configure(&socket, &fate.wanted());
-            if told.is_err() {
-                let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
-                reaper.wait(pid);
+        let outcome = start(launch, reaper).map_err(Trouble::from).and_then(|(pid, socket)| {
+            // Held until changes find the socket, so that none is made in between and not told.
+            let wanted = fate.wanted();
+            let told = configure(&socket, &wanted);
+            match &told {
+                Ok(()) => fate.set_socket(Some(socket)),
+                Err(_) => {
+                    let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
+                    reaper.wait(pid);
+                }
             }
-            told.map(|()| (pid, socket))
+            told.map(|()| pid)
         });
         match outcome {
-            Ok((pid, socket)) => {
-                fate.set_socket(Some(socket));
+            Ok(pid) => {
                 if let Some(first) = first.take() {
                     first(Ok(()));
                 }
@@ -213,50 +294,98 @@ fn start(launch: &Launch, reaper: &Reaper) -> io::Result<(i32, OwnedFd)> {
     Ok((pid, ours))
 }
 
-fn configure(socket: &OwnedFd, wanted: &Wanted) -> io::Result<()> {
+fn configure(socket: &OwnedFd, wanted: &Wanted) -> Result<(), Trouble> {
     answer(socket)?;
-    for bridges in wanted.bridges.chunks(PORTS_A_MESSAGE) {
+    send(socket, &wanted.bridges, 0, &wanted.ports)
+}
+
+/// Tells of the bridges from `first` on, and of ports of any of them.
+fn send(socket: &OwnedFd, bridges: &[BridgeConfig], first: usize, ports: &[Port]) -> Result<(), Trouble> {
+    for bridges in bridges[first..].chunks(PORTS_A_MESSAGE) {
         tell(socket, &ToSwitch::Configure { bridges: bridges.to_vec() }, &[])?;
     }
-    for ports in wanted.ports.chunks(PORTS_A_MESSAGE.min(MAX_DESCRIPTORS)) {
-        let mut bridges: Vec<BridgeConfig> = vec![];
+    let known: HashMap<&str, &BridgeConfig> = bridges.iter().map(|b| (b.name.as_str(), b)).collect();
+    for ports in ports.chunks(PORTS_A_MESSAGE.min(MAX_DESCRIPTORS)) {
+        let mut configs = ByBridge::default();
         let mut descriptors = vec![];
         for (bridge, port, tap) in ports {
+            let Some(bridge) = known.get(bridge.as_str()) else { continue };
             let mut port = port.clone();
             if let Some(tap) = tap {
                 port.kind =
                     PortKind::TapDescriptor { fd: descriptors.len() as u32, mac: tap.mac, mtu: tap.mtu };
                 descriptors.push(tap.descriptor.as_raw_fd());
             }
-            match bridges.iter_mut().find(|b| b.name == *bridge) {
-                Some(known) => known.ports.push(port),
-                None => {
-                    let Some(config) = wanted.bridges.iter().find(|b| b.name == *bridge) else { continue };
-                    bridges.push(BridgeConfig { ports: vec![port], ..config.clone() });
-                }
-            }
+            configs.push(bridge, port);
         }
-        tell(socket, &ToSwitch::Configure { bridges }, &descriptors)?;
+        tell(socket, &ToSwitch::Configure { bridges: configs.0 }, &descriptors)?;
     }
     Ok(())
 }
 
-fn tell(socket: &OwnedFd, message: &ToSwitch, descriptors: &[i32]) -> io::Result<FromSwitch> {
-    let bytes = serde_json::to_vec(message)?;
+/// Tells that bridges and ports are gone.
+fn send_removals(
+    socket: &OwnedFd,
+    stay: &[BridgeConfig],
+    gone: &[BridgeConfig],
+    ports: &HashSet<(String, u32)>,
+) -> Result<(), Trouble> {
+    let known: HashMap<&str, &BridgeConfig> = stay.iter().map(|b| (b.name.as_str(), b)).collect();
+    let ports: Vec<_> = ports.iter().collect();
+    for ports in ports.chunks(PORTS_A_MESSAGE) {
+        let mut configs = ByBridge::default();
+        for (bridge, ofport) in ports {
+            let Some(bridge) = known.get(bridge.as_str()) else { continue };
+            let port = PortConfig {
+                name: format!("{}-eth{ofport}", bridge.name),
+                ofport: *ofport,
+                kind: PortKind::Dummy,
+                link_down: false,
+                edge: false,
+                removed: true,
+            };
+            configs.push(bridge, port);
+        }
+        tell(socket, &ToSwitch::Configure { bridges: configs.0 }, &[])?;
+    }
+    for bridges in gone.chunks(PORTS_A_MESSAGE) {
+        let removed = |bridge: &BridgeConfig| BridgeConfig { removed: true, ..bridge.clone() };
+        tell(socket, &ToSwitch::Configure { bridges: bridges.iter().map(removed).collect() }, &[])?;
+    }
+    Ok(())
+}
+
+/// Ports of a message, by bridge.
+#[derive(Default)]
+struct ByBridge(Vec<BridgeConfig>);
+
+impl ByBridge {
+    fn push(&mut self, bridge: &BridgeConfig, port: PortConfig) {
+        match self.0.iter_mut().find(|known| known.name == bridge.name) {
+            Some(known) => known.ports.push(port),
+            None => self.0.push(BridgeConfig { ports: vec![port], ..bridge.clone() }),
+        }
+    }
+}
+
+fn tell(socket: &OwnedFd, message: &ToSwitch, descriptors: &[i32]) -> Result<FromSwitch, Trouble> {
+    let bytes = serde_json::to_vec(message).map_err(io::Error::from)?;
     let rights = [ControlMessage::ScmRights(descriptors)];
     let control: &[ControlMessage<'_>] = if descriptors.is_empty() { &[] } else { &rights };
-    sendmsg::<()>(socket.as_raw_fd(), &[IoSlice::new(&bytes)], control, MsgFlags::MSG_NOSIGNAL, None)?;
+    let sent =
+        sendmsg::<()>(socket.as_raw_fd(), &[IoSlice::new(&bytes)], control, MsgFlags::MSG_NOSIGNAL, None);
+    sent.map_err(io::Error::from)?;
     answer(socket)
 }
 
-fn answer(socket: &OwnedFd) -> io::Result<FromSwitch> {
+fn answer(socket: &OwnedFd) -> Result<FromSwitch, Trouble> {
     let mut buffer = vec![0; MAX_DATAGRAM];
     let (size, _) = sys::receive_with_descriptors(socket, &mut buffer)?;
     if size == 0 {
-        return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "it ended at once"));
+        return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "it ended at once").into());
     }
-    match serde_json::from_slice(&buffer[..size])? {
-        FromSwitch::Failed { message } => Err(io::Error::other(message)),
+    match serde_json::from_slice(&buffer[..size]).map_err(io::Error::from)? {
+        FromSwitch::Failed { message } => Err(Trouble::Refused(message)),
         answer => Ok(answer),
     }
 }

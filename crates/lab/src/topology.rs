@@ -5,12 +5,14 @@
 //! `10.0.0.1/8`.. and `00:00:00:00:00:01`.. in their order, switches `s1`.. with their number as datapath id,
 //! host devices `h1-eth0`.., switch ports `s1-eth1`.. in the order of the links.
 
+mod change;
 mod file;
 mod spec;
 
 use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+pub use change::{Additions, NewHost, NewLink, NewRoute, NewSwitch, Parts, Removals};
 pub use heddle_instance::{Prefix, Route};
 pub use heddle_switch::config::{FailMode, SpanningTree};
 use serde::{Deserialize, Serialize};

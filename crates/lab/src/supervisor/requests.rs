@@ -10,13 +10,14 @@ use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use heddle_instance::{Instance, Program};
+use heddle_instance::Program;
 use heddle_switch::config::LinkConfig;
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 
-use super::Lab;
+use super::hosts::Held;
 use super::work::{self, Work};
+use super::{Lab, World, changes};
 use crate::protocol::{Info, Launch, Pinged, Reply, Request, Throughput};
 use crate::topology::{End, Host, Topology};
 use crate::wire::Channel;
@@ -48,6 +49,13 @@ pub(super) fn converse(lab: &Lab, mut channel: Channel, stop: &Sender<()>) {
                 return work::answer(lab, channel, |work| iperf(work, &client, &server, seconds));
             }
             Request::Link { a, b, up } => set_link(lab, &a, &b, up),
+            Request::Add(additions) => {
+                changes::add(lab, &additions).map(|changed| Reply::Changed(Box::new(changed)))
+            }
+            Request::Remove(removals) => {
+                changes::remove(lab, &removals).map(|changed| Reply::Changed(Box::new(changed)))
+            }
+            Request::Topology { but } => Ok(topology(lab, but)),
             Request::Stop => {
                 let _ = channel.send(&Reply::Done, &[]);
                 let _ = stop.send(());
@@ -58,6 +66,13 @@ pub(super) fn converse(lab: &Lab, mut channel: Channel, stop: &Sender<()>) {
             return;
         }
     }
+}
+
+/// The topology, where it is another than that of the version given.
+fn topology(lab: &Lab, but: Option<u64>) -> Reply {
+    let World { topology, version, .. } = lab.world();
+    let changed = but != Some(version);
+    Reply::Topology { version, topology: changed.then(|| Box::new(Topology::clone(&topology))) }
 }
 
 fn info(lab: &Lab) -> Info {
@@ -85,7 +100,7 @@ fn three(descriptors: Vec<OwnedFd>) -> [Option<OwnedFd>; 3] {
     [given.next(), given.next(), given.next()]
 }
 
-fn host(lab: &Lab, name: &str) -> Result<Arc<dyn Instance>, String> {
+fn host(lab: &Lab, name: &str) -> Result<Arc<Held>, String> {
     lab.world().hosts.get(name).cloned().ok_or_else(|| format!("the lab has no host {name}"))
 }
 

@@ -27,27 +27,27 @@ struct File {
 
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct FileHost {
-    ip: Option<Vec<String>>,
-    mac: Option<String>,
+pub(super) struct FileHost {
+    pub(super) ip: Option<Vec<String>>,
+    pub(super) mac: Option<String>,
     #[serde(default)]
-    routes: Vec<FileRoute>,
+    pub(super) routes: Vec<FileRoute>,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct FileRoute {
-    to: String,
-    via: String,
+pub(super) struct FileRoute {
+    pub(super) to: String,
+    pub(super) via: String,
 }
 
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct FileSwitch {
-    dpid: Option<u64>,
-    fail_mode: Option<FailMode>,
+pub(super) struct FileSwitch {
+    pub(super) dpid: Option<u64>,
+    pub(super) fail_mode: Option<FailMode>,
     #[serde(default)]
-    protocols: Vec<String>,
+    pub(super) protocols: Vec<String>,
 }
 
 #[derive(Deserialize)]
@@ -101,7 +101,7 @@ fn want(link: FileLink) -> WantedLink {
     }
 }
 
-fn make_host(name: String, n: usize, given: FileHost) -> Result<Host, TopologyError> {
+pub(super) fn make_host(name: String, n: usize, given: FileHost) -> Result<Host, TopologyError> {
     let mut host = default_host(name, n);
     if let Some(addresses) = given.ip {
         host.addresses = addresses.iter().map(|text| prefix(&host.name, text)).collect::<Result<_, _>>()?;
@@ -118,7 +118,7 @@ fn make_host(name: String, n: usize, given: FileHost) -> Result<Host, TopologyEr
     Ok(host)
 }
 
-fn make_switch(name: String, given: FileSwitch) -> Result<Switch, TopologyError> {
+pub(super) fn make_switch(name: String, given: FileSwitch) -> Result<Switch, TopologyError> {
     let datapath_id = given.dpid.or_else(|| default_datapath_id(&name)).ok_or_else(|| {
         TopologyError(format!("the switch {name} has no number in its name: give it a datapath id with dpid"))
     })?;
