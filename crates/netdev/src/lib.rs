@@ -15,7 +15,6 @@ pub mod dummy;
 pub mod memory;
 pub mod packet;
 pub mod patch;
-pub mod pool;
 mod sys;
 pub mod tap;
 
@@ -23,11 +22,12 @@ use std::os::fd::RawFd;
 
 use heddle_wire::packet::{Checksum, GsoType, Offload, Packet};
 
+pub use heddle_wire::pool::PacketPool;
+
 pub use dummy::{Dummy, DummyHandle};
 pub use memory::{Memory, Order};
 pub use packet::PacketDevice;
 pub use patch::Patch;
-pub use pool::PacketPool;
 pub use tap::Tap;
 
 /// What a device's transmit side takes over from the switch.

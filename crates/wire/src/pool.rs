@@ -1,6 +1,6 @@
 //! A poll thread's store of packet buffers.
 
-use heddle_wire::packet::{MAX_FRAME, Packet};
+use crate::packet::{MAX_FRAME, Packet};
 
 /// A bounded store of packets, last in first out so that the buffers in use stay in the cache.
 ///
@@ -36,6 +36,11 @@ impl PacketPool {
         if self.free.len() < self.limit && packet.capacity() == MAX_FRAME {
             self.free.push(packet);
         }
+    }
+
+    /// Most buffers that the pool makes.
+    pub fn limit(&self) -> usize {
+        self.limit
     }
 
     /// Buffers that can be taken before the pool is spent.
