@@ -82,6 +82,20 @@ fn segment(builder: &FrameBuilder, size: u16) -> Option<Packet> {
     Some(packet)
 }
 
+/// The wire's packets of a segment, or of a single packet.
+fn pieces(packet: &Packet) -> Vec<Vec<u8>> {
+    let Ok(mut segmenter) = Segmenter::new(packet) else {
+        let mut packet = packet.clone();
+        checksum::finish_partial(&mut packet);
+        return vec![packet.data().to_vec()];
+    };
+    let (mut piece, mut all) = (Packet::with_capacity(8192), Vec::new());
+    while segmenter.next_into(&mut piece) {
+        all.push(piece.data().to_vec());
+    }
+    all
+}
+
 proptest! {
     #[test]
     fn any_bytes_are_read_without_panic(data in vec(any::<u8>(), 0..300)) {
@@ -137,6 +151,30 @@ proptest! {
         }
         prop_assert_eq!(count, packet.wire_packets());
         prop_assert_eq!(&payload[..], &packet.data()[header_len..]);
+    }
+
+    #[test]
+    fn runs_cut_further_are_the_pieces_of_the_whole(
+        builder in frame(), size in 64u16..2000, cuts in vec(1usize..9, 1..20), ecn in any::<bool>(),
+    ) {
+        let Some(mut packet) = segment(&builder, size) else { return Ok(()) };
+        packet.offload.ecn = ecn;
+        let whole = pieces(&packet);
+        let segmenter = Segmenter::new(&packet).unwrap();
+        prop_assert_eq!(segmenter.pieces(), whole.len());
+        let (mut first, mut run, mut cut) = (0, Packet::with_capacity(8192), Vec::new());
+        for count in cuts.into_iter().cycle() {
+            if !segmenter.run_into(first, count, &mut run) {
+                break;
+            }
+            // A device takes it for a segment, or for a packet with a partial checksum.
+            prop_assert_eq!(vnet::parse(&vnet::emit(&run.offload), run.data()), Ok(run.offload));
+            prop_assert_eq!(run.wire_packets() as usize, count.min(whole.len() - first));
+            prop_assert_eq!(run.offload.ecn, ecn && first == 0 && run.offload.gso != GsoType::None);
+            cut.extend(pieces(&run));
+            first += count;
+        }
+        prop_assert_eq!(cut, whole);
     }
 
     #[test]
