@@ -24,14 +24,23 @@ pub struct Headers {
 
 /// Finds the headers of an IP packet that is not a later fragment; `None` for any other frame.
 pub fn headers(frame: &[u8]) -> Option<Headers> {
+    match network(frame)? {
+        (l3, false) => ipv4(frame, l3),
+        (l3, true) => ipv6(frame, l3),
+    }
+}
+
+/// Where the IP header starts, and whether it is to be IPv6's; `None` for a frame that carries no IP. The header itself is
+/// not looked at.
+pub fn network(frame: &[u8]) -> Option<(usize, bool)> {
     let mut at = 12;
     for _ in 0..MAX_TAGS {
         let kind = u16::from_be_bytes(*frame.get(at..)?.first_chunk()?);
         at += 2;
         match kind {
             ethertype::VLAN | ethertype::QINQ => at += 2,
-            ethertype::IPV4 => return ipv4(frame, at),
-            ethertype::IPV6 => return ipv6(frame, at),
+            ethertype::IPV4 => return Some((at, false)),
+            ethertype::IPV6 => return Some((at, true)),
             ethertype::MPLS | ethertype::MPLS_MC => return labelled(frame, at),
             _ => return None,
         }
@@ -40,14 +49,14 @@ pub fn headers(frame: &[u8]) -> Option<Headers> {
 }
 
 /// Past the label stack: what follows says by its first nibble whether it is IP.
-fn labelled(frame: &[u8], mut at: usize) -> Option<Headers> {
+fn labelled(frame: &[u8], mut at: usize) -> Option<(usize, bool)> {
     for _ in 0..MAX_TAGS {
         let bottom = frame.get(at + 2)? & 1 != 0;
         at += 4;
         if bottom {
             return match frame.get(at)? >> 4 {
-                4 => ipv4(frame, at),
-                6 => ipv6(frame, at),
+                4 => Some((at, false)),
+                6 => Some((at, true)),
                 _ => None,
             };
         }
