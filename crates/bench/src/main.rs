@@ -3,6 +3,7 @@
 mod churn;
 mod daemon;
 mod flows;
+mod line;
 mod masks;
 mod memory;
 mod namespaces;
@@ -28,6 +29,8 @@ enum Verb {
     Churn(churn::Options),
     /// What a rule set of many masks costs those who use it, and others.
     Masks(masks::Options),
+    /// Cost of emulated links, and of their timers.
+    Line(line::Options),
     /// Two network namespaces joined by each of several switches (root).
     Namespaces(namespaces::Options),
     /// A server's switch: start, idleness, a thousand ports (root, a network namespace of its own).
@@ -43,6 +46,7 @@ fn main() -> Result<()> {
         Verb::Memory(options) => memory::run(&options),
         Verb::Churn(options) => churn::run(&options),
         Verb::Masks(options) => masks::run(&options),
+        Verb::Line(options) => line::run(&options),
         Verb::Namespaces(options) => namespaces::run(&options),
         Verb::Daemon(options) => daemon::run(&options),
         Verb::Flows(options) => flows::run(&options),

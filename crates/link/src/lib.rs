@@ -23,6 +23,8 @@
 mod class;
 mod dice;
 mod discipline;
+#[doc(hidden)]
+pub mod fuzz;
 mod line;
 mod profile;
 mod quantity;

@@ -234,7 +234,8 @@ impl Line {
             class,
             header,
             pieces,
-            left: 0,
+            // This call's own, until it is known whether anything of it stays.
+            left: 1,
             markable: self.profile.queue.ecn && emission::is_markable(packet.data()),
         };
         self.segments.push_back(segment);
@@ -243,7 +244,10 @@ impl Line {
         }
         self.numbers[class as usize] += u64::from(pieces);
         match self.segments.back_mut() {
-            Some(segment) if segment.left != 0 => segment.place = self.store.keep(packet, pool),
+            Some(segment) if segment.left > 1 => {
+                segment.left -= 1;
+                segment.place = self.store.keep(packet, pool);
+            }
             _ => {
                 self.segments.pop_back();
                 pool.give(packet);

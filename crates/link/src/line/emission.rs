@@ -3,7 +3,7 @@
 use heddle_wire::checksum::{finish_partial, update16};
 use heddle_wire::locate::network;
 use heddle_wire::segment::Segmenter;
-use heddle_wire::{Checksum, GsoType, Packet, PacketPool};
+use heddle_wire::{Checksum, Packet, PacketPool};
 
 use super::{CORRUPT, Flight, LANES, Line, MARKED};
 use crate::dice::Throw;
@@ -109,7 +109,7 @@ impl Line {
         let segment = &self.segments[run.segment.wrapping_sub(self.first_segment) as usize];
         let data = self.store.data(segment.place);
         let mut packet = pool.take()?;
-        let fits = if segment.offload.gso == GsoType::None {
+        let fits = if run.count == segment.pieces {
             let fits = packet.fill(data);
             packet.offload = segment.offload;
             fits

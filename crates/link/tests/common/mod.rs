@@ -29,9 +29,10 @@ impl Lab {
         self.line.set_profile(profile.parse().expect("the test's profile is valid"), self.now);
     }
 
-    pub fn offer(&mut self, frame: Packet) {
+    pub fn offer(&mut self, frame: impl std::borrow::Borrow<Packet>) {
+        let frame = frame.borrow();
         let mut packet = self.pool.take().expect("the pool is large enough");
-        assert!(packet.copy_from(&frame));
+        assert!(packet.copy_from(frame));
         self.line.offer(packet, self.now, &mut self.pool);
     }
 
