@@ -11,6 +11,8 @@ pub mod background;
 pub mod complete;
 pub mod database;
 pub mod fatal;
+#[doc(hidden)]
+pub mod fuzz;
 pub mod json;
 pub mod log;
 pub mod ofctl;

@@ -4,6 +4,7 @@
 //! by the codec; what that has no value for yet is refused by name.
 
 mod bundle;
+mod capture;
 mod commands;
 mod connection;
 mod extras;
@@ -21,6 +22,7 @@ use std::io::Write;
 
 use heddle_openflow::{Body, Version, port};
 
+pub(crate) use self::capture::fuzz as read_capture;
 use self::connection::Connection;
 use self::formats::Formats;
 use self::names::Ports;
@@ -48,6 +50,9 @@ const OWN: &[Opt] = &[
     opt("may-create", ' ', Takes::Nothing),
     opt("read-only", ' ', Takes::Nothing),
     opt("raw", ' ', Takes::Nothing),
+    opt("pcap", ' ', Takes::Nothing),
+    opt("bare", ' ', Takes::Nothing),
+    opt("bad-csum", ' ', Takes::Nothing),
     opt("color", ' ', Takes::Maybe),
     opt("unixctl", ' ', Takes::Value),
     opt("help", 'h', Takes::Nothing),
@@ -74,6 +79,11 @@ struct Settings {
     may_create: bool,
     /// Read bytes, not hexadecimal text.
     raw: bool,
+    /// Write a composed packet as a capture, or as hexadecimal digits alone.
+    pcap: bool,
+    bare: bool,
+    /// Compose a packet whose IPv4 header's checksum is wrong.
+    bad_checksum: bool,
     verbosity: u32,
     packet_in: Option<u32>,
     unixctl: Option<String>,
@@ -162,6 +172,10 @@ commands! {
     "parse-flows", 1, 1, "FILE", flows::parse_flows;
     "ofp-print", 1, 2, "HEX [VERBOSITY]", tools::print_message;
     "ofp-parse", 1, 1, "FILE", tools::parse_file;
+    "ofp-parse-pcap", 1, MANY, "FILE [PORT...]", capture::messages;
+    "parse-pcap", 1, MANY, "FILE...", capture::frames;
+    "parse-packet", 0, 0, "", capture::packet;
+    "compose-packet", 1, 2, "[--pcap|--bare] [--bad-csum] FLOW [DATA]", capture::composed;
     "print-error", 1, 1, "ERROR", tools::print_error;
     "encode-error-reply", 2, 2, "ERROR MESSAGE", tools::encode_error_reply;
     "parse-nxm", 0, 0, "", nx_match::parse_nxm;
@@ -226,6 +240,9 @@ fn take_options(given: &[Given], out: &mut dyn Write) -> Result<Option<Settings>
         bundle: false,
         may_create: false,
         raw: false,
+        pcap: false,
+        bare: false,
+        bad_checksum: false,
         verbosity: 0,
         packet_in: None,
         unixctl: None,
@@ -258,6 +275,9 @@ fn take_options(given: &[Given], out: &mut dyn Write) -> Result<Option<Settings>
             "bundle" => settings.bundle = true,
             "may-create" => settings.may_create = true,
             "raw" => settings.raw = true,
+            "pcap" => settings.pcap = true,
+            "bare" => settings.bare = true,
+            "bad-csum" => settings.bad_checksum = true,
             "unixctl" => settings.unixctl = given.value.clone(),
             "help" | "option" | "version" => {
                 let text = match given.name.as_str() {

@@ -19,6 +19,7 @@ pub mod ipv6;
 pub mod locate;
 pub mod numbers;
 pub mod packet;
+pub mod pcap;
 pub mod pool;
 pub mod segment;
 pub mod transport;

@@ -3,7 +3,7 @@
 mod control;
 mod field_names;
 mod flows;
-mod frame;
+pub(super) mod frame;
 mod groups;
 mod meters;
 mod packets;

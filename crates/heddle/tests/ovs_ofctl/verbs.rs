@@ -189,3 +189,33 @@ fn what_the_switch_has_not_it_refuses_by_name() {
         session.refused("dump-ipfix-bridge", &[], unknown);
     });
 }
+
+#[test]
+fn messages_are_found_in_captures() {
+    let program = env!("CARGO_BIN_EXE_heddle");
+    let capture = std::env::temp_dir().join(format!("heddle-capture-{}.pcap", std::process::id()));
+    let output = |words: &[&str]| {
+        let output = std::process::Command::new(program).arg("ofctl").args(words).output().unwrap();
+        assert!(output.status.success(), "{words:?}: {}", String::from_utf8_lossy(&output.stderr));
+        output.stdout
+    };
+    let flow = "tcp,eth_src=00:00:00:00:00:01,eth_dst=00:00:00:00:00:02,ip_src=10.0.0.1,ip_dst=10.0.0.2,\
+        nw_ttl=64,tp_src=40000,tp_dst=6653";
+    std::fs::write(&capture, output(&["--pcap", "compose-packet", flow, "0402000c0000000961626364"]))
+        .unwrap();
+    let name = capture.to_str().unwrap();
+    let messages = output(&["ofp-parse-pcap", name]);
+    let headers = output(&["parse-pcap", name]);
+    let elsewhere = output(&["ofp-parse-pcap", name, "6633"]);
+    std::fs::remove_file(&capture).unwrap();
+    assert_eq!(
+        String::from_utf8_lossy(&messages),
+        "10.0.0.1.40000 > 10.0.0.2.6653:\nOFPT_ECHO_REQUEST (OF1.3) (xid=0x9): 4 bytes of payload\n"
+    );
+    assert_eq!(
+        String::from_utf8_lossy(&headers),
+        "tcp,in_port=ANY,vlan_tci=0x0000,dl_src=00:00:00:00:00:01,dl_dst=00:00:00:00:00:02,nw_src=10.0.0.1,\
+        nw_dst=10.0.0.2,nw_tos=0,nw_ecn=0,nw_ttl=64,nw_frag=no,tp_src=40000,tp_dst=6653,tcp_flags=0\n"
+    );
+    assert!(elsewhere.is_empty());
+}

@@ -1,109 +1,136 @@
 //! Frames in text.
 
-use std::net::{Ipv4Addr, Ipv6Addr};
-
-use heddle_flow::{Field, PacketKey};
+use heddle_flow::{Field, FlowKey, PacketKey, Prerequisite};
+use heddle_openflow::text::print_value;
 use heddle_wire::{ethertype, ipproto};
 
-/// A frame's headers, as a flow that matches it alone.
+/// A frame's headers, as a flow that matches it alone, and its transport's checksum, in a line.
 pub fn frame(data: &[u8]) -> String {
+    format!("{}{}\n", headers(data, None), checksum(data).unwrap_or_default())
+}
+
+/// A frame's headers, as a flow that matches it alone; `in_port` is what the port is called that it came in by.
+pub fn headers(data: &[u8], in_port: Option<&str>) -> String {
     let mut packet = PacketKey::default();
     heddle_flow::extract(data, 0, 0, &mut packet);
     let key = packet.expand();
-    let tag = key.get(Field::VlanTci);
-    let octets = |value: u128| {
-        value.to_be_bytes()[10..].iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().join(":")
-    };
-    let kind = key.get(Field::EthType) as u16;
-    let mut words = match tag & 0x1000 {
-        0 => vec!["vlan_tci=0x0000".to_owned()],
-        _ => vec![format!("dl_vlan={}", tag & 0xfff), format!("dl_vlan_pcp={}", tag >> 13), inner_tag(data)],
-    };
-    words.push(format!("dl_src={}", octets(key.get(Field::EthSrc))));
-    words.push(format!("dl_dst={}", octets(key.get(Field::EthDst))));
-    let ip4 = |value: u128| Ipv4Addr::from(value as u32).to_string();
-    let ip6 = |value: u128| Ipv6Addr::from(value).to_string();
-    let protocol = key.get(Field::NwProto) as u8;
-    let name = match (kind, protocol) {
-        (ethertype::IPV4 | ethertype::IPV6, _) => {
-            match kind {
-                ethertype::IPV4 => {
-                    words.push(format!("nw_src={}", ip4(key.get(Field::Ipv4Src))));
-                    words.push(format!("nw_dst={}", ip4(key.get(Field::Ipv4Dst))));
-                }
-                _ => {
-                    words.push(format!("ipv6_src={}", ip6(key.get(Field::Ipv6Src))));
-                    words.push(format!("ipv6_dst={}", ip6(key.get(Field::Ipv6Dst))));
-                    words.push(format!("ipv6_label={:#07x}", key.get(Field::Ipv6Label)));
-                }
-            }
-            let six = if kind == ethertype::IPV6 { "6" } else { "" };
-            let known = match protocol {
-                ipproto::TCP => format!("tcp{six}"),
-                ipproto::UDP => format!("udp{six}"),
-                ipproto::SCTP => format!("sctp{six}"),
-                ipproto::ICMP if kind == ethertype::IPV4 => "icmp".into(),
-                ipproto::ICMPV6 if kind == ethertype::IPV6 => "icmp6".into(),
-                _ => {
-                    words.push(format!("nw_proto={protocol}"));
-                    if kind == ethertype::IPV4 { "ip".into() } else { "ipv6".into() }
-                }
-            };
-            words.push(format!("nw_tos={}", key.get(Field::NwTos) & 0xfc));
-            words.push(format!("nw_ecn={}", key.get(Field::NwEcn)));
-            words.push(format!("nw_ttl={}", key.get(Field::NwTtl)));
-            words.push(format!(
-                "nw_frag={}",
-                ["no", "first", "no", "later"][key.get(Field::IpFrag) as usize & 3]
-            ));
-            known
-        }
-        (ethertype::ARP, _) => {
-            words.push(format!("arp_spa={}", ip4(key.get(Field::ArpSpa))));
-            words.push(format!("arp_tpa={}", ip4(key.get(Field::ArpTpa))));
-            words.push(format!("arp_op={}", key.get(Field::ArpOp)));
-            words.push(format!("arp_sha={}", octets(key.get(Field::ArpSha))));
-            words.push(format!("arp_tha={}", octets(key.get(Field::ArpTha))));
-            "arp".into()
-        }
-        (RARP, _) if data.len() >= ARP_AT + ARP_LEN => {
-            words.extend(reverse_arp(&data[ARP_AT..]));
-            "rarp".into()
-        }
-        _ => {
-            words.push(format!("dl_type={kind:#06x}"));
-            String::new()
-        }
-    };
-    if protocol == ipproto::ICMP && name == "icmp" || name == "icmp6" {
-        let fields = if name == "icmp" {
-            (Field::IcmpType, Field::IcmpCode)
-        } else {
-            (Field::Icmpv6Type, Field::Icmpv6Code)
-        };
-        words.push(format!("icmp_type={}", key.get(fields.0)));
-        words.push(format!("icmp_code={}", key.get(fields.1)));
-    } else if name.starts_with("tcp") || name.starts_with("udp") || name.starts_with("sctp") {
-        words.push(format!("tp_src={}", key.get(Field::TcpSrc)));
-        words.push(format!("tp_dst={}", key.get(Field::TcpDst)));
-        if name.starts_with("tcp") {
-            let flags = key.get(Field::TcpFlags);
-            let names = ["fin", "syn", "rst", "psh", "ack", "urg", "ece", "cwr", "ns"];
-            let set: Vec<&str> =
-                names.iter().enumerate().filter(|(bit, _)| flags >> bit & 1 != 0).map(|row| *row.1).collect();
-            words.push(format!("tcp_flags={}", if set.is_empty() { "0".into() } else { set.join("|") }));
-        }
+    let kind = key.eth_type();
+    let mut words: Vec<String> = protocol(&key).map(str::to_owned).into_iter().collect();
+    words.extend(in_port.map(|port| format!("in_port={port}")));
+    let tag = key.vlan_tci();
+    match tag & 0x1000 {
+        0 => words.push("vlan_tci=0x0000".to_owned()),
+        _ => words.extend([
+            format!("dl_vlan={}", tag & 0xfff),
+            format!("dl_vlan_pcp={}", tag >> 13),
+            inner_tag(data),
+        ]),
     }
-    if !name.is_empty() {
-        words.insert(0, name);
+    put(&mut words, &key, &[("dl_src", Field::EthSrc), ("dl_dst", Field::EthDst)]);
+    match kind {
+        ethertype::IPV4 | ethertype::IPV6 => internet(&mut words, &key),
+        ethertype::ARP | RARP => put(
+            &mut words,
+            &key,
+            &[
+                ("arp_spa", Field::ArpSpa),
+                ("arp_tpa", Field::ArpTpa),
+                ("arp_op", Field::ArpOp),
+                ("arp_sha", Field::ArpSha),
+                ("arp_tha", Field::ArpTha),
+            ],
+        ),
+        ethertype::MPLS | ethertype::MPLS_MC => put(
+            &mut words,
+            &key,
+            &[
+                ("mpls_label", Field::MplsLabel),
+                ("mpls_tc", Field::MplsTc),
+                ("mpls_ttl", Field::MplsTtl),
+                ("mpls_bos", Field::MplsBos),
+            ],
+        ),
+        _ => words.push(format!("dl_type={kind:#06x}")),
     }
-    format!("{}{}\n", words.join(","), checksum(data).unwrap_or_default())
+    words.join(",")
 }
 
-/// Type of reverse ARP, and where its message lies in an untagged frame.
+/// Type of reverse ARP.
 const RARP: u16 = 0x8035;
-const ARP_AT: usize = 14;
-const ARP_LEN: usize = 28;
+/// What TCP's flags are called, from the least bit.
+const TCP_FLAGS: [&str; 9] = ["fin", "syn", "rst", "psh", "ack", "urg", "ece", "cwr", "ns"];
+
+/// The word that says a frame's protocol, and with it the fields that follow.
+fn protocol(key: &FlowKey) -> Option<&'static str> {
+    Some(match (key.eth_type(), key.ip_proto()) {
+        (ethertype::IPV4, ipproto::TCP) => "tcp",
+        (ethertype::IPV4, ipproto::UDP) => "udp",
+        (ethertype::IPV4, ipproto::SCTP) => "sctp",
+        (ethertype::IPV4, ipproto::ICMP) => "icmp",
+        (ethertype::IPV4, _) => "ip",
+        (ethertype::IPV6, ipproto::TCP) => "tcp6",
+        (ethertype::IPV6, ipproto::UDP) => "udp6",
+        (ethertype::IPV6, ipproto::SCTP) => "sctp6",
+        (ethertype::IPV6, ipproto::ICMPV6) => "icmp6",
+        (ethertype::IPV6, _) => "ipv6",
+        (ethertype::ARP, _) => "arp",
+        (RARP, _) => "rarp",
+        (ethertype::MPLS, _) => "mpls",
+        (ethertype::MPLS_MC, _) => "mplsm",
+        _ => return None,
+    })
+}
+
+/// Fields by the names that Open vSwitch gives them here, with their values.
+fn put(words: &mut Vec<String>, key: &FlowKey, fields: &[(&str, Field)]) {
+    words.extend(
+        fields.iter().map(|(name, field)| format!("{name}={}", print_value(*field, key.get(*field)))),
+    );
+}
+
+/// The fields of IP and of what it carries.
+fn internet(words: &mut Vec<String>, key: &FlowKey) {
+    match key.eth_type() {
+        ethertype::IPV4 => put(words, key, &[("nw_src", Field::Ipv4Src), ("nw_dst", Field::Ipv4Dst)]),
+        _ => {
+            put(words, key, &[("ipv6_src", Field::Ipv6Src), ("ipv6_dst", Field::Ipv6Dst)]);
+            words.push(format!("ipv6_label={:#07x}", key.get(Field::Ipv6Label)));
+        }
+    }
+    let name = protocol(key).unwrap_or_default();
+    if name.starts_with("ip") {
+        put(words, key, &[("nw_proto", Field::NwProto)]);
+    }
+    words.push(format!("nw_tos={}", key.get(Field::NwTos) & 0xfc));
+    put(words, key, &[("nw_ecn", Field::NwEcn), ("nw_ttl", Field::NwTtl)]);
+    words.push(format!("nw_frag={}", ["no", "first", "no", "later"][key.frag() as usize & 3]));
+    match name {
+        "icmp" => put(words, key, &[("icmp_type", Field::IcmpType), ("icmp_code", Field::IcmpCode)]),
+        "icmp6" => {
+            put(words, key, &[("icmp_type", Field::Icmpv6Type), ("icmp_code", Field::Icmpv6Code)]);
+            neighbour(words, key);
+        }
+        "ip" | "ipv6" => {}
+        _ => put(words, key, &[("tp_src", Field::TcpSrc), ("tp_dst", Field::TcpDst)]),
+    }
+    if name.starts_with("tcp") {
+        let flags = key.get(Field::TcpFlags);
+        let set = (0..).zip(TCP_FLAGS).filter(|(bit, _)| flags >> bit & 1 != 0);
+        let set: Vec<&str> = set.map(|(_, name)| name).collect();
+        words.push(format!("tcp_flags={}", if set.is_empty() { "0".into() } else { set.join("|") }));
+    }
+}
+
+/// What a neighbour's solicitation or advertisement asks and says.
+fn neighbour(words: &mut Vec<String>, key: &FlowKey) {
+    if Prerequisite::Nd.holds(key, None) {
+        put(
+            words,
+            key,
+            &[("nd_target", Field::NdTarget), ("nd_sll", Field::NdSll), ("nd_tll", Field::NdTll)],
+        );
+    }
+}
 
 /// A second tag, or that there is none.
 fn inner_tag(data: &[u8]) -> String {
@@ -112,20 +139,6 @@ fn inner_tag(data: &[u8]) -> String {
         0x8100 | 0x88a8 => format!("dl_vlan1={},dl_vlan_pcp1={}", word(18) & 0xfff, word(18) >> 13),
         _ => "vlan_tci1=0x0000".into(),
     }
-}
-
-fn reverse_arp(message: &[u8]) -> Vec<String> {
-    let ip = |at: usize| Ipv4Addr::new(message[at], message[at + 1], message[at + 2], message[at + 3]);
-    let mac = |at: usize| {
-        message[at..at + 6].iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().join(":")
-    };
-    vec![
-        format!("arp_spa={}", ip(14)),
-        format!("arp_tpa={}", ip(24)),
-        format!("arp_op={}", message[7]),
-        format!("arp_sha={}", mac(8)),
-        format!("arp_tha={}", mac(18)),
-    ]
 }
 
 /// The checksum of the packet's transport protocol, where it has one that is not cut off.
