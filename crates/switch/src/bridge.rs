@@ -10,10 +10,10 @@ use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use heddle_datapath::{Clock, Datapath};
+use heddle_openflow::Body;
 use heddle_openflow::message::FlowRemoved;
 use heddle_openflow::role::RoleStatus;
 use heddle_openflow::table::TableStatus;
-use heddle_openflow::{Body, PortDesc};
 use heddle_pipeline::flow_mod::{FlowChange, TABLES};
 use heddle_pipeline::table::TableLimit;
 use heddle_pipeline::{Bridge, Network, PacketIn, Pipeline};
@@ -22,6 +22,7 @@ use tokio::sync::{Notify, broadcast};
 
 pub(crate) use self::control::Wanted;
 pub(crate) use self::ports::Device;
+pub use self::ports::PortNews;
 use crate::config::PortQueues;
 use crate::connection::{Control, Gathered, announce};
 use crate::controllers::Faring;
@@ -46,8 +47,8 @@ pub enum Event {
     PacketIn(PacketIn),
     /// A flow has gone.
     FlowRemoved(Box<FlowRemoved>),
-    /// A port came (0), went (1) or changed (2).
-    PortStatus(u8, Box<PortDesc>),
+    /// A port came, went or changed.
+    Port(Box<PortNews>),
     /// A table filled or emptied.
     TableStatus(TableStatus),
     /// Something waits for those who watch flows.
@@ -256,7 +257,7 @@ impl ManagedBridge {
     }
 
     /// The datapath that forwards for it.
-    pub(crate) fn datapath(&self) -> &Datapath<Pipeline> {
+    pub fn datapath(&self) -> &Datapath<Pipeline> {
         &self.datapath
     }
 

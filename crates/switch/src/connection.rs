@@ -35,7 +35,8 @@ use heddle_pipeline::table::Fragments;
 pub use self::control::Control;
 use self::control::Seat;
 pub(crate) use self::flows::{Gathered, announce};
-pub(crate) use self::statistics::port_description;
+use self::parts::Taken;
+pub(crate) use self::statistics::{described_as, port_description};
 use crate::bridge::{Event, ManagedBridge};
 use crate::controllers::{Controller, PaceCounters};
 
@@ -340,7 +341,7 @@ impl Connection {
                 self.send_packet(packet, bridge)?;
                 None
             }
-            Body::PortMod(port_mod) => ports::set(&port_mod, message.form.version, bridge)?,
+            Body::PortMod(port_mod) => ports::set(&port_mod, by.connection, message.form.version, bridge)?,
             Body::TableMod(table_mod) => {
                 tables::modify(table_mod, message.form.version, bridge)?;
                 None

@@ -314,19 +314,9 @@ impl Switch {
     }
 
     pub(crate) fn remove_port(&mut self, bridge: &ManagedBridge, number: u32) {
-        let was = bridge.described(number);
-        if let Some(device) = bridge.devices().remove(&number) {
-            self.network.detach(device.datapath_port);
-            self.dummies.remove(device.netdev.name());
-            self.datapath.ask(move |context| {
-                context.remove_port(device.datapath_port);
-                if device.netdev.kind() == "dummy" {
-                    // Its number may be the next dummy's.
-                    context.engine.purge();
-                }
-            });
+        if let Some(netdev) = bridge.detach(number) {
+            self.dummies.remove(netdev.name());
         }
-        bridge.remove_port(number, was);
     }
 }
 

@@ -181,7 +181,7 @@ fn a_port_that_goes_down_is_told_of_once() {
         (0..8).for_each(|_| world.warp(250));
         let told = std::iter::from_fn(|| world.events.try_recv().ok());
         told.filter_map(|event| match event {
-            Event::PortStatus(_, desc) => Some(desc.state),
+            Event::Port(news) => Some(news.port.state),
             _ => None,
         })
         .collect()

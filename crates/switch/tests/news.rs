@@ -263,3 +263,34 @@ fn what_no_flow_takes_goes_where_the_table_says() {
     let refused = error(&peer.0.ask(&config(0, 3))).unwrap().0;
     assert_eq!(refused, heddle_openflow::OfError::TableModBadConfig);
 }
+
+#[test]
+fn ports_are_told_of_as_far_as_a_version_can_say() {
+    let switch = switch();
+    let mut peers: Vec<_> = [1, 4, 6].map(|number| (number, controller(&switch, number))).into();
+    let states = |told: &[Vec<u8>]| -> Vec<(u8, u8, u8)> {
+        // Reason, and the last bytes of configuration and state, which follow number, address and name.
+        let at = |bytes: &[u8]| match bytes[0] {
+            1 => 16 + 2 + 6 + 16,
+            4 => 16 + 4 + 4 + 6 + 2 + 16,
+            _ => 16 + 4 + 2 + 2 + 6 + 2 + 16,
+        };
+        told.iter().map(|bytes| (bytes[8], bytes[at(bytes) + 3], bytes[at(bytes) + 7])).collect()
+    };
+    let mac = peers[0].1.0.bridge.bridge.snapshot().ports.get(&1).unwrap().mac;
+    let mac: String = mac.iter().map(|byte| format!("{byte:02x}")).collect();
+    let down =
+        message(16, &hex(&format!("00000001 00000000 {mac} 0000 00000001 00000001 00000000 00000000")));
+    // The second peer switches the port off.
+    peers[1].1.0.tell(&down);
+    let mut all = peers.iter_mut().map(|(_, peer)| states(&told(peer)));
+    // It is dead, and then its link is down; OpenFlow 1.0 has a bit for that too.
+    assert_eq!(all.next(), Some(vec![(2, 1, 0), (2, 1, 1)]));
+    assert_eq!(all.next(), Some(vec![]), "before 1.5, nobody is told what it did itself");
+    assert_eq!(all.next(), Some(vec![(2, 1, 0), (2, 1, 1)]));
+    drop(all);
+    switch.dummy("p2").unwrap().set_carrier(false);
+    peers[0].1.0.bridge.expire();
+    let mut all = peers.iter_mut().map(|(_, peer)| states(&told(peer)));
+    assert!(all.all(|told| told == [(2, 0, 1)]));
+}

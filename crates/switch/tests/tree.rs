@@ -140,10 +140,10 @@ fn controllers_see_states() {
     ring.run(32_000);
     let mut states = Vec::new();
     while let Ok(event) = events.try_recv() {
-        if let Event::PortStatus(2, desc) = event
-            && desc.number == 2
+        if let Event::Port(news) = event
+            && (news.reason, news.port.number) == (2, 2)
         {
-            states.push(desc.state & !port::state::LIVE);
+            states.push(news.port.state & !port::state::LIVE);
         }
     }
     let learning = port::state::BLOCKED | port::state::STP_LEARN;

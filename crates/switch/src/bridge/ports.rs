@@ -13,12 +13,25 @@ use heddle_stp::State;
 
 use super::{Event, ManagedBridge};
 use crate::config::PortQueues;
-use crate::connection::port_description;
+use crate::connection::{described_as, port_description};
 
 /// Reasons of a port-status.
 const PORT_ADDED: u8 = 0;
 const PORT_DELETED: u8 = 1;
 const PORT_MODIFIED: u8 = 2;
+
+/// What has become of a port.
+#[derive(Clone, Debug)]
+pub struct PortNews {
+    /// It came (0), went (1) or changed (2).
+    pub reason: u8,
+    /// How it is now, or was at last.
+    pub port: PortDesc,
+    /// How it was before it changed: to versions that say nothing of the difference, nothing has.
+    pub before: Option<PortDesc>,
+    /// The connection that changed it. Before OpenFlow 1.5, a peer is not told what it did itself.
+    pub by: Option<u64>,
+}
 
 /// A device of a port.
 pub(crate) struct Device {
@@ -42,7 +55,18 @@ impl ManagedBridge {
             snapshot.ports.insert_mut(port.number, Arc::new(port.clone()));
             changes.everything();
         });
-        self.tell(Event::PortStatus(PORT_ADDED, Box::new(port_description(&port, self))));
+        // It comes first and is live then, as in Open vSwitch: two messages, of which versions without liveness have one.
+        let now = port_description(&port, self);
+        let dead = PortDesc { state: now.state & !port::state::LIVE, ..now.clone() };
+        self.tell_of(PORT_ADDED, dead.clone(), None, None);
+        if now.state != dead.state {
+            self.tell_of(PORT_MODIFIED, now, Some(dead), None);
+        }
+    }
+
+    /// Whether there is a port of this number.
+    pub(crate) fn has_port(&self, number: u32) -> bool {
+        self.bridge.snapshot().ports.contains_key(&number)
     }
 
     /// A port as controllers see it now.
@@ -52,15 +76,35 @@ impl ManagedBridge {
 
     /// Takes a port away from translations and controllers, and forgets what was learned on it. `was` is how it was while its
     /// device was there.
-    pub(crate) fn remove_port(&self, number: u32, was: Option<PortDesc>) {
+    fn remove_port(&self, number: u32, was: Option<PortDesc>) {
         self.bridge.publish(|snapshot, changes| {
             snapshot.ports.remove_mut(&number);
             changes.everything();
         });
         if let Some(port) = was {
-            self.tell(Event::PortStatus(PORT_DELETED, Box::new(port)));
+            self.tell_of(PORT_DELETED, port, None, None);
         }
         self.bridge.fdb.forget(|entry| entry.port == number);
+    }
+
+    /// Takes a port and its device away from the datapath, from translations and from controllers; its device, if it had
+    /// one.
+    pub(crate) fn detach(&self, number: u32) -> Option<Arc<dyn Netdev>> {
+        let was = self.described(number);
+        let device = self.devices().remove(&number);
+        if let Some(device) = &device {
+            self.network.detach(device.datapath_port);
+            let (datapath_port, is_dummy) = (device.datapath_port, device.netdev.kind() == "dummy");
+            self.datapath.ask(move |context| {
+                context.remove_port(datapath_port);
+                if is_dummy {
+                    // Its number may be the next dummy's.
+                    context.engine.purge();
+                }
+            });
+        }
+        self.remove_port(number, was);
+        device.map(|device| device.netdev)
     }
 
     /// The devices by OpenFlow port number.
@@ -78,37 +122,66 @@ impl ManagedBridge {
         self.devices().get(&number).map(|device| Arc::clone(&device.netdev))
     }
 
-    /// Changes a port, and tells the controllers.
-    pub(crate) fn change_port(&self, number: u32, change: impl Fn(&mut Port)) {
-        self.change_ports(&[number], |_| (), change);
+    fn tell_of(&self, reason: u8, port: PortDesc, before: Option<PortDesc>, by: Option<u64>) {
+        self.tell(Event::Port(Box::new(PortNews { reason, port, before, by })));
     }
 
-    /// Changes ports, and what `edit` changes besides, at once; and tells the controllers. What is told of a port says how its
-    /// device is then, so that the next look at links does not tell it again.
+    /// Tells controllers of a change that the connection `by` has made, or none. A port that is switched off is dead first, and
+    /// its link down then, as in Open vSwitch.
+    pub(crate) fn tell_changed(&self, old: &Port, new: &Port, by: Option<u64>) {
+        let mut before = described_as(old, self, old.is_live());
+        let now = described_as(new, self, new.is_live());
+        if before.config != now.config && before.state & port::state::LIVE != 0 && !new.is_live() {
+            let dead = PortDesc { state: now.state & !port::state::LINK_DOWN, ..now.clone() };
+            self.tell_of(PORT_MODIFIED, dead.clone(), Some(before), by);
+            before = dead;
+        }
+        self.tell_of(PORT_MODIFIED, now, Some(before), by);
+    }
+
+    /// Changes a port, and tells the controllers.
+    pub(crate) fn change_port(&self, number: u32, by: Option<u64>, change: impl Fn(&mut Port)) {
+        for (old, new) in self.alter_ports(&[number], |_| (), change) {
+            self.tell_changed(&old, &new, by);
+        }
+    }
+
+    /// Changes ports, and what `edit` changes besides, at once; and tells the controllers.
     pub(crate) fn change_ports(
         &self,
         numbers: &[u32],
         edit: impl FnOnce(&mut Snapshot),
         change: impl Fn(&mut Port),
     ) {
+        for (old, new) in self.alter_ports(numbers, edit, change) {
+            self.tell_changed(&old, &new, None);
+        }
+    }
+
+    /// Changes ports, and what `edit` changes besides, at once; how they were and are. What is said of a port says how its
+    /// device is then, so that the next look at links finds nothing new.
+    pub(crate) fn alter_ports(
+        &self,
+        numbers: &[u32],
+        edit: impl FnOnce(&mut Snapshot),
+        change: impl Fn(&mut Port),
+    ) -> Vec<(Arc<Port>, Arc<Port>)> {
         let is_out = |number: u32| self.netdev(number).is_some_and(|netdev| !is_up(&*netdev));
         let wanted: Vec<(u32, bool)> = numbers.iter().map(|&number| (number, is_out(number))).collect();
-        let changed = self.bridge.publish(|snapshot, changes| {
+        self.bridge.publish(|snapshot, changes| {
             edit(snapshot);
             let mut changed = Vec::new();
             for (number, no_carrier) in wanted {
-                let Some(port) = snapshot.ports.get(&number) else { continue };
-                let mut port = Port { no_carrier, ..(**port).clone() };
+                let Some(old) = snapshot.ports.get(&number).cloned() else { continue };
+                let mut port = Port { no_carrier, ..(*old).clone() };
                 change(&mut port);
-                snapshot.ports.insert_mut(number, Arc::new(port.clone()));
-                changed.push(port);
+                let new = Arc::new(port);
+                snapshot.ports.insert_mut(number, Arc::clone(&new));
+                changed.push((old, new));
             }
             changes.everything();
             changed
-        });
-        for port in changed {
-            self.tell(Event::PortStatus(PORT_MODIFIED, Box::new(port_description(&port, self))));
-        }
+        })
     }
 
     /// Looks whether devices have lost their carrier or got it back: groups and the spanning tree take other ways then, and
@@ -135,7 +208,7 @@ impl ManagedBridge {
             // A device that cannot be switched is cut off all the same: translation takes nothing from it.
             let _ = netdev.set_admin_up(!down && port.config & port::config::DOWN == 0);
         }
-        self.change_port(number, |port| port.link_down = down);
+        self.change_port(number, None, |port| port.link_down = down);
         self.messages_came.notify_one();
     }
 

@@ -247,7 +247,7 @@ impl Bundle {
                 bridge.barrier();
             }
         }
-        ports::changed(&before, bridge);
+        ports::changed(&before, connection, bridge);
         Ok(())
     }
 }

@@ -5,13 +5,13 @@ use heddle_flow::{Field, Match};
 use heddle_openflow::message::{self, FlowRemoved, Form, NO_BUFFER, Version};
 use heddle_openflow::packet::reason;
 use heddle_openflow::role::AsyncKind;
-use heddle_openflow::{Body, Message};
+use heddle_openflow::{Body, Message, PortDesc};
 use heddle_pipeline::PacketIn;
 use heddle_pipeline::flow_mod::REMOVED_BY_METER;
 
 use super::Connection;
 use super::buffers::Frame;
-use crate::bridge::{Event, ManagedBridge};
+use crate::bridge::{Event, ManagedBridge, PortNews};
 
 /// Which messages come unasked, as bits by reason: for masters and equals, and for slaves, by [`AsyncKind`].
 pub(super) type Masks = [[u32; 2]; 6];
@@ -41,6 +41,15 @@ pub(super) fn removed_reason(why: u8, version: Version) -> u8 {
     if version < Version::V1_4 && why == REMOVED_BY_METER { DELETE } else { why }
 }
 
+/// Whether a version has no words for what has changed of a port.
+fn is_no_change(news: &PortNews, version: Version) -> bool {
+    let said = |port: &PortDesc| {
+        let body = Body::PortStatus(news.reason, port.clone());
+        Message { form: Form::of(version), xid: 0, body }.encode()
+    };
+    news.before.as_ref().is_some_and(|before| said(before) == said(&news.port))
+}
+
 impl Connection {
     /// Whether the peer gets what nobody told the switch to send it.
     fn is_told(&self) -> bool {
@@ -57,7 +66,7 @@ impl Connection {
         let version = self.version?;
         let (kind, reason) = match event {
             Event::PacketIn(packet) => (AsyncKind::PacketIn, packet_reason(packet.reason, version)),
-            Event::PortStatus(reason, _) => (AsyncKind::PortStatus, *reason),
+            Event::Port(news) => (AsyncKind::PortStatus, news.reason),
             Event::FlowRemoved(removed) => (AsyncKind::FlowRemoved, removed_reason(removed.reason, version)),
             Event::RoleStatus(_, status) => (AsyncKind::RoleStatus, status.reason),
             Event::TableStatus(status) => (AsyncKind::TableStatus, status.reason),
@@ -78,7 +87,10 @@ impl Connection {
             Event::PacketIn(packet) if packet.controller_id != self.controller_id => return None,
             Event::PacketIn(packet) => self.packet_in(packet, reason, bridge),
             Event::TableStatus(status) => Body::TableStatus(*status),
-            Event::PortStatus(reason, port) => Body::PortStatus(*reason, (**port).clone()),
+            // Controllers of one version know what they did; those of 1.5 are told all the same (EXT-338).
+            Event::Port(news) if news.by == Some(self.seat.id) && version < Version::V1_5 => return None,
+            Event::Port(news) if is_no_change(news, version) => return None,
+            Event::Port(news) => Body::PortStatus(news.reason, news.port.clone()),
             Event::FlowRemoved(removed) => Body::FlowRemoved(FlowRemoved { reason, ..(**removed).clone() }),
             Event::FlowUpdates => return None,
             // Who asked for a change knows it.

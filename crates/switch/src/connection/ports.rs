@@ -27,9 +27,10 @@ pub(super) fn wanted(port_mod: &PortMod, version: Version, bridge: &ManagedBridg
     Ok(old.config & !port_mod.mask | port_mod.config & port_mod.mask)
 }
 
-/// Changes a port.
+/// Changes a port, as the connection `by` asks.
 pub(super) fn set(
     port_mod: &PortMod,
+    by: u64,
     version: Version,
     bridge: &ManagedBridge,
 ) -> Result<Option<Body>, OfError> {
@@ -37,7 +38,7 @@ pub(super) fn set(
     let before = bridge.bridge.snapshot();
     if before.ports.get(&port_mod.number).is_some_and(|port| port.config != config) {
         switch_device(port_mod.number, &before, config, bridge);
-        bridge.change_port(port_mod.number, |port| port.config = config);
+        bridge.change_port(port_mod.number, Some(by), |port| port.config = config);
         bridge.messages_came.notify_one();
     }
     Ok(None)
@@ -53,14 +54,16 @@ fn switch_device(number: u32, before: &Snapshot, config: u32, bridge: &ManagedBr
     }
 }
 
-/// Does what remains to be done for ports whose configuration a bundle has changed.
-pub(super) fn changed(before: &Snapshot, bridge: &ManagedBridge) {
+/// Does what remains to be done for ports whose configuration a bundle of the connection `by` has changed.
+pub(super) fn changed(before: &Snapshot, by: u64, bridge: &ManagedBridge) {
     let after = bridge.bridge.snapshot();
     for port in after.ports.values() {
         let Some(old) = before.ports.get(&port.number).filter(|old| old.config != port.config) else {
             continue;
         };
         switch_device(old.number, before, port.config, bridge);
-        bridge.change_port(port.number, |_| ());
+        for (_, new) in bridge.alter_ports(&[port.number], |_| (), |_| ()) {
+            bridge.tell_changed(old, &new, Some(by));
+        }
     }
 }

@@ -239,23 +239,28 @@ fn tree_state(tree: State) -> u32 {
     }
 }
 
-/// A port as controllers see it.
+/// A port as controllers see it now.
 pub(crate) fn port_description(port: &Port, bridge: &ManagedBridge) -> PortDesc {
+    let passes = match port.attachment {
+        Attachment::Patch { .. } | Attachment::Local => true,
+        Attachment::Device(_) => bridge.netdev(port.number).is_some_and(|netdev| {
+            let link = netdev.link_state();
+            link.admin_up && link.carrier
+        }),
+    };
+    described_as(port, bridge, passes)
+}
+
+/// A port as controllers see it, where what is behind it `passes` packets.
+pub(crate) fn described_as(port: &Port, bridge: &ManagedBridge, passes: bool) -> PortDesc {
     let (current, speed_kbps) = match &port.attachment {
         Attachment::Device(_) => {
             bridge.netdev(port.number).map_or((0, 0), |netdev| features_of(netdev.kind()))
         }
         Attachment::Patch { .. } | Attachment::Local => (0, 0),
     };
-    let passes = match port.attachment {
-        // What is sent here goes nowhere: there is no device behind it.
-        Attachment::Local => false,
-        Attachment::Patch { .. } => true,
-        Attachment::Device(_) => bridge.netdev(port.number).is_some_and(|netdev| {
-            let link = netdev.link_state();
-            link.admin_up && link.carrier
-        }),
-    };
+    // What is sent to a port without a device goes nowhere.
+    let passes = passes && !matches!(port.attachment, Attachment::Local);
     let down = port.link_down || port.config & port::config::DOWN != 0;
     PortDesc {
         number: port.number,

@@ -111,7 +111,7 @@ impl Vswitchd {
             if let Some(Err(error)) = local.netdev.as_ref().map(|netdev| netdev.set_mac(address)) {
                 log::warn!(target: "bridge", "bridge {}: its address cannot be set: {error}", wanted.name);
             }
-            managed.change_port(LOCAL_NUMBER, |port| port.mac = address);
+            managed.change_port(LOCAL_NUMBER, None, |port| port.mac = address);
         }
         let id = wanted.datapath_id.unwrap_or_else(|| id_of(address));
         if present.datapath_id != id {
@@ -252,7 +252,7 @@ impl Vswitchd {
         self.dirty.insert(interface.row);
         if let (Ok(Kind::Patch(peer)), Some(number)) = (&wanted.kind, interface.number) {
             interface.error = missing_peer(&wanted, peer);
-            managed.change_port(number, |port| port.attachment = patch(&wanted, peer));
+            managed.change_port(number, None, |port| port.attachment = patch(&wanted, peer));
         } else if let Some(netdev) = &interface.netdev {
             interface.error = tune(&**netdev, &wanted).err();
         }

@@ -154,18 +154,23 @@ impl Vswitchd {
         }
     }
 
-    /// What there is, as a plan sees it.
+    /// What there is, as a plan sees it: an operator may have taken a port away.
     fn view(&self) -> plan::Present {
-        let bridge = |bridge: &PresentBridge| plan::PresentBridge {
+        let switch = self.lock();
+        let bridge = |name: &str, bridge: &PresentBridge| plan::PresentBridge {
             row: bridge.row,
             numbers: bridge.numbers.clone(),
             interfaces: bridge
                 .interfaces
                 .iter()
-                .map(|(name, interface)| (name.clone(), (interface.made.clone(), interface.number)))
+                .map(|(key, interface)| {
+                    let there =
+                        |number: &u32| switch.bridge(name).is_some_and(|bridge| bridge.has_port(*number));
+                    (key.clone(), (interface.made.clone(), interface.number.filter(there)))
+                })
                 .collect(),
         };
-        self.present.iter().map(|(name, present)| (name.clone(), bridge(present))).collect()
+        self.present.iter().map(|(name, present)| (name.clone(), bridge(name, present))).collect()
     }
 
     /// Looks at interfaces whose state changes by itself: links, and those of the system that came or went. Returns

@@ -108,28 +108,52 @@ pub fn plan(wanted: &Wanted, present: &Present) -> Vec<Step> {
     steps
 }
 
+/// Who is to have each number that is asked for: of several that ask, who has it already, else the first by name. A number
+/// that was given without being asked for is given up for it, as in Open vSwitch.
+fn owners<'a>(wanted: &'a Bridge, present: &PresentBridge) -> BTreeMap<u32, &'a str> {
+    let has = |name: &str, number: u32| {
+        present.interfaces.get(name).is_some_and(|(_, given)| *given == Some(number))
+    };
+    let mut owners: BTreeMap<u32, &str> = BTreeMap::new();
+    for (name, interface) in &wanted.interfaces {
+        let (Some(number), false, Ok(_)) = (interface.request, interface.local, &interface.kind) else {
+            continue;
+        };
+        let owner = owners.entry(number).or_insert(name);
+        if has(name, number) {
+            *owner = name;
+        }
+    }
+    owners
+}
+
 /// Whether an interface must be made anew to become what is wanted.
-fn differs(wanted: &Interface, made: &Interface, number: Option<u32>) -> bool {
+fn differs(wanted: &Interface, made: &Interface, number: Option<u32>, owners: &BTreeMap<u32, &str>) -> bool {
+    let is_mine = |number: u32| owners.get(&number).is_none_or(|owner| *owner == wanted.name);
+    let gets = |asked: u32| owners.get(&asked).is_some_and(|owner| *owner == wanted.name);
     let renumbered = !wanted.local
-        && wanted.request.is_some_and(|asked| number != Some(asked) && wanted.request != made.request);
+        && (number.is_some_and(|number| !is_mine(number))
+            || wanted.request.is_some_and(|asked| number != Some(asked) && gets(asked)));
     let patches = matches!((&wanted.kind, &made.kind), (Ok(Kind::Patch(_)), Ok(Kind::Patch(_))));
     wanted.row != made.row || (wanted.kind != made.kind && !patches) || renumbered || number.is_none()
 }
 
 fn remove_interfaces(wanted: &Bridge, present: &PresentBridge, steps: &mut Vec<Step>) {
+    let owners = owners(wanted, present);
     for (name, (made, number)) in &present.interfaces {
-        if wanted.interfaces.get(name).is_none_or(|wanted| differs(wanted, made, *number)) {
+        if wanted.interfaces.get(name).is_none_or(|wanted| differs(wanted, made, *number, &owners)) {
             steps.push(Step::RemoveInterface { bridge: wanted.name.clone(), name: name.clone() });
         }
     }
 }
 
 fn add_interfaces(wanted: &Bridge, present: &PresentBridge, steps: &mut Vec<Step>) {
+    let owners = owners(wanted, present);
     let mut used: BTreeSet<u32> = BTreeSet::new();
     let mut new = Vec::new();
     for (name, interface) in &wanted.interfaces {
         match present.interfaces.get(name) {
-            Some((made, number)) if !differs(interface, made, *number) => {
+            Some((made, number)) if !differs(interface, made, *number, &owners) => {
                 used.extend(number);
                 if made != interface {
                     let interface = Box::new(interface.clone());
@@ -143,7 +167,9 @@ fn add_interfaces(wanted: &Bridge, present: &PresentBridge, steps: &mut Vec<Step
     let asked =
         |interface: &Interface| interface.request.or_else(|| wanted.remembered.get(&interface.name).copied());
     new.sort_by_cached_key(|interface| {
-        (!interface.local, interface.request.is_none(), asked(interface).is_none(), natural(&interface.name))
+        let owns = |number| owners.get(&number) == Some(&interface.name.as_str());
+        let owns = interface.request.is_some_and(owns);
+        (!interface.local, !owns, asked(interface).is_none(), natural(&interface.name))
     });
     let mut numbers = present.numbers.clone();
     for interface in new {

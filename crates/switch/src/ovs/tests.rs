@@ -100,6 +100,41 @@ fn what_stays_is_left_alone_and_what_went_goes_first() {
 }
 
 #[test]
+fn a_number_that_is_asked_for_is_given_up_by_who_did_not_ask() {
+    let rows = |asked: [Option<u32>; 2]| {
+        let row = |name: &str, asked: Option<u32>| match asked {
+            Some(number) => json!({"name": name, "type": "dummy", "ofport_request": number}),
+            None => dummy(name),
+        };
+        wanted(bridge(json!({}), &[row("p1", asked[0]), row("p2", asked[1])]))
+    };
+    // Who has which number, and what is asked for then; the interfaces that are made anew, and as what.
+    type Given<'a> = &'a [(&'a str, u32)];
+    let cases: [([u32; 2], [Option<u32>; 2], Given<'_>); 6] = [
+        ([1, 2], [None, Some(1)], &[("p2", 1), ("p1", 2)]),
+        ([1, 2], [Some(2), Some(1)], &[("p1", 2), ("p2", 1)]),
+        ([1, 2], [Some(1), Some(1)], &[]),
+        ([1, 2], [Some(2), Some(2)], &[]),
+        ([1, 2], [Some(3), None], &[("p1", 3)]),
+        ([1, 2], [None, None], &[]),
+    ];
+    for (numbers, asked, expected) in cases {
+        let before = rows([None, None]);
+        let row = before.bridges["br0"].row;
+        let interfaces = before.bridges["br0"].interfaces.iter();
+        let interfaces = interfaces
+            .zip(numbers)
+            .map(|((name, made), number)| (name.clone(), (made.clone(), Some(number))))
+            .collect();
+        let bridge = plan::PresentBridge { row, interfaces, ..Default::default() };
+        let steps = plan::plan(&rows(asked), &plan::Present::from([("br0".to_owned(), bridge)]));
+        let expected: Vec<(String, u32)> =
+            expected.iter().map(|(name, number)| ((*name).to_owned(), *number)).collect();
+        assert_eq!(added(&steps), expected, "{numbers:?} {asked:?}");
+    }
+}
+
+#[test]
 fn a_wrong_row_is_wrong_alone() {
     let wanted = wanted(bridge(
         json!({"other_config": ["map", [["hwaddr", "02:00:00:00:00:xx"], ["datapath-id", "0x7"]]],

@@ -13,6 +13,18 @@ use crate::bridge::ManagedBridge;
 
 pub(super) const COMMANDS: &[Command<Known>] = &[
     Command { name: "coverage/show", usage: "", words: 0..=0, run: Run::Now(drops) },
+    Command {
+        name: "dpctl/add-if",
+        usage: "dp netdev...",
+        words: 2..=usize::MAX,
+        run: Run::Now(add_interface),
+    },
+    Command {
+        name: "dpctl/del-if",
+        usage: "dp netdev...",
+        words: 2..=usize::MAX,
+        run: Run::Now(remove_interfaces),
+    },
     Command { name: "dpctl/dump-dps", usage: "", words: 0..=0, run: Run::Now(dump_dps) },
     Command {
         name: "dpctl/show",
@@ -88,6 +100,35 @@ fn dump_bridges(bridges: &Known, _: &[String]) -> Outcome {
     let bridges = known(bridges);
     let kind = datapath_name(&bridges).split('@').next().unwrap_or_default();
     Ok(bridges.iter().map(|bridge| format!("{kind}@{}\n", bridge.bridge.name)).collect())
+}
+
+/// A device of the datapath is always a bridge's port: none could say what becomes of its packets else.
+fn add_interface(_: &Known, words: &[String]) -> Outcome {
+    let name = words[1].split(',').next().unwrap_or_default();
+    Err(format!("{name}: a device comes into the datapath as a port of a bridge; use ovs-vsctl add-port"))
+}
+
+/// Takes devices out of the datapath, with their ports: by name, or by number there. As in Open vSwitch, the database still
+/// asks for them, so that its next change brings them back.
+fn remove_interfaces(bridges: &Known, words: &[String]) -> Outcome {
+    let bridges = known(bridges);
+    if !names_datapath(&words[0], &bridges) {
+        return Err(format!("opening datapath {} failed (No such device)", words[0]));
+    }
+    for word in &words[1..] {
+        let port = bridges.iter().find_map(|bridge| {
+            let devices = bridge.devices();
+            let is_meant = |device: &crate::bridge::Device| {
+                device.netdev.name() == word || word.parse() == Ok(device.datapath_port)
+            };
+            let (number, _) = devices.iter().find(|(_, device)| is_meant(device))?;
+            Some((Arc::clone(bridge), *number))
+        });
+        let (bridge, number) = port.ok_or_else(|| format!("no port named {word}"))?;
+        bridge.detach(number);
+        log::warn!(target: "dpif", "{}: an operator took {word} out of the datapath", bridge.bridge.name);
+    }
+    Ok(String::new())
 }
 
 /// Packets decided by a cached decision, and by translation.
