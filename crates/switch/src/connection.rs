@@ -11,6 +11,7 @@ mod flows;
 mod monitors;
 mod news;
 mod pace;
+mod parts;
 mod ports;
 mod queues;
 mod statistics;
@@ -18,7 +19,7 @@ mod tables;
 
 use std::sync::Arc;
 
-use heddle_openflow::kind::{MORE, unsupported};
+use heddle_openflow::kind::unsupported;
 use heddle_openflow::message::{Features, Form, NO_BUFFER, Version, decode, role};
 use heddle_openflow::modify::MeterMod;
 use heddle_openflow::monitor::{MonitorRequest, Update};
@@ -53,8 +54,6 @@ const CAPABILITIES: u32 = 0x4f;
 const BUNDLES: u32 = 1 << 9;
 /// In OpenFlow 1.0, that ARP addresses are matched.
 const ARP_MATCH_IP: u32 = 0x80;
-/// Where the lower byte of a multipart message's flags lies.
-const MULTIPART_FLAGS: usize = 11;
 /// One connection, from its first byte.
 pub struct Connection {
     seat: Seat,
@@ -77,6 +76,7 @@ pub struct Connection {
     wants: news::Masks,
     role: u32,
     bundles: bundles::Bundles,
+    parts: parts::Parts,
     buffers: buffers::Buffers,
     /// For packets that no flow takes, and for those that flows send, where their number is bounded.
     paces: Option<[pace::Pace; 2]>,
@@ -109,6 +109,7 @@ impl Connection {
             wants: news::masks(Version::V1_3),
             role: role::EQUAL,
             bundles: bundles::Bundles::default(),
+            parts: parts::Parts::default(),
             buffers: buffers::Buffers::default(),
             paces: None,
             asynchronous: true,
@@ -165,21 +166,24 @@ impl Connection {
 
     /// Whether [`Connection::tick`] is to be called now and then.
     pub fn awaits_time(&self) -> bool {
-        !self.bundles.is_empty() || self.is_pacing()
+        !self.bundles.is_empty() || !self.parts.is_empty() || self.is_pacing()
     }
 
-    /// What time brings: packets that had to wait, and what the peer is told of bundles that it seems to have forgotten.
+    /// What time brings: packets that had to wait, and what the peer is told of bundles and of parts of requests that it seems
+    /// to have forgotten.
     pub fn tick(&mut self, bridge: &ManagedBridge) -> Vec<u8> {
         let now_ms = bridge.clock.now_ms();
         let due = self.paces.iter_mut().flatten().flat_map(|pace| pace.due(now_ms)).flatten();
         let mut told: Vec<u8> = due.collect();
-        told.extend(self.expire_bundles(bridge));
+        told.extend(self.expire(bridge));
         told
     }
 
-    fn expire_bundles(&mut self, bridge: &ManagedBridge) -> Vec<u8> {
+    fn expire(&mut self, bridge: &ManagedBridge) -> Vec<u8> {
         let version = self.version.unwrap_or_default();
-        self.bundles.expire(bridge).into_iter().flat_map(|fault| fault.reply(version).encode()).collect()
+        let mut faults = self.bundles.expire(bridge);
+        faults.extend(self.parts.expire(bridge.clock.now_ms()));
+        faults.into_iter().flat_map(|fault| fault.reply(version).encode()).collect()
     }
 
     /// Whether nothing more can be said.
@@ -196,8 +200,8 @@ impl Connection {
     /// other connections wait for long, and lest answers that nobody reads fill the memory; see [`Connection::has_more`].
     pub fn receive(&mut self, bytes: &[u8], bridge: &ManagedBridge) -> Vec<u8> {
         self.framer.push(bytes);
-        // What the peer says now comes too late for bundles that are too old.
-        let mut out = self.expire_bundles(bridge);
+        // What the peer says now comes too late for what is too old.
+        let mut out = self.expire(bridge);
         let mut taken = 0;
         self.more = false;
         while !self.closing {
@@ -253,7 +257,17 @@ impl Connection {
         if self.version.is_none() && kind != Some(0) {
             return self.disagree(bytes, "a hello comes first");
         }
-        let message = decode(bytes).inspect_err(|_| self.closing |= self.version.is_none())?;
+        let part = match self.version {
+            Some(version) if Version::of_byte(bytes[0]) == Some(version) => {
+                self.parts.take(bytes, version, bridge.clock.now_ms())?
+            }
+            _ => Taken::Alone,
+        };
+        let message = match part {
+            Taken::Alone => decode(bytes).inspect_err(|_| self.closing |= self.version.is_none())?,
+            Taken::Held => return Ok(()),
+            Taken::Whole(message) => *message,
+        };
         if let Body::Hello(versions) = message.body {
             if self.version.is_none() {
                 self.version = Version::agreed(bridge.versions(), versions);
@@ -367,10 +381,6 @@ impl Connection {
                 Some(Body::QueueConfigReply(number, queues::descriptions(number, queue::ALL, bridge)?))
             }
             Body::MultipartRequest(request) => {
-                // A request that is so long as to need several parts is not to be had.
-                if bytes.get(MULTIPART_FLAGS).is_some_and(|flags| u16::from(*flags) & MORE != 0) {
-                    return Err(OfError::RequestMultipartOverflow);
-                }
                 if let Request::Flow(filter) = &request {
                     self.dump = Some(statistics::Dump::new(filter, message.form, message.xid, bridge));
                     return Ok(None);
