@@ -6,6 +6,8 @@ mod common;
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::mpsc;
+use std::time::Duration;
 
 use common::*;
 use heddle_switch::Switch;
@@ -119,4 +121,30 @@ fn no_packet_after_the_answer_meets_what_was_before() {
         }
     }
     assert_eq!(switch.mismatches(), 0);
+}
+
+/// The thread that forwards is held up: the answer waits for it, and what was asked for before is done by then.
+#[test]
+fn the_answer_waits_for_the_thread_that_forwards() {
+    let switch = switch();
+    let mut peer = Peer::new(&switch, false);
+    let (release, held) = mpsc::channel::<()>();
+    let (begun, begins) = mpsc::channel();
+    peer.bridge.datapath().post(move |_| {
+        begun.send(()).unwrap();
+        // It goes on when the test says so, or has failed.
+        let _ = held.recv();
+    });
+    begins.recv().unwrap();
+    let packet = [hex("ffffffff 00000001 0010 000000000000"), output(2), frame(7)].concat();
+    let (answer, answers) = mpsc::channel();
+    std::thread::scope(|scope| {
+        scope.spawn(move || answer.send(peer.ask(&[message(13, &packet), message(20, &[])].concat())));
+        let early = answers.recv_timeout(Duration::from_millis(300));
+        release.send(()).unwrap();
+        assert_eq!(early, Err(mpsc::RecvTimeoutError::Timeout), "the datapath has done nothing yet");
+        assert_eq!(answers.recv().unwrap()[1], 21);
+        let sent: Vec<u32> = switch.dummy("p2").unwrap().sent().iter().map(number).collect();
+        assert_eq!(sent, [7], "the packet has left before the answer");
+    });
 }
