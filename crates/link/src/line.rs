@@ -7,7 +7,8 @@
 //!
 //! The server is not woken: whoever looks at the line has it begin all transmissions that should have begun by then, each at
 //! its own virtual time. That is where CoDel decides, as it should, and a change of the profile meets all that has not begun.
-//! Records take 8 bytes while waiting and 16 under way, so that a line of many small packets is mostly their bytes.
+//! A record takes 8 bytes while waiting and 16 under way, and a segment, or a packet that is none, 56 and its bytes: 200,000
+//! packets of 64 bytes, 100 ms at 1 Gbit/s, take 27 MiB.
 
 mod emission;
 
@@ -26,6 +27,9 @@ use crate::store::{Place, Store};
 
 /// Most wire packets in a line, waiting or under way.
 pub const MAX_UNDER_WAY: u64 = 1_000_000;
+
+/// Records that an empty line has room for at most. Emptying a longer line allocates again, which so many packets pay for.
+const KEPT_RECORDS: usize = 1024;
 
 /// One direction of a link: packets in, packets out when they are due.
 ///
@@ -129,6 +133,11 @@ struct Flight {
     piece: u16,
     fate: u8,
 }
+
+// What the module's text says of memory.
+const _: () = {
+    assert!(size_of::<Waiting>() == 8 && size_of::<Flight>() == 16 && size_of::<Segment>() <= 56);
+};
 
 /// It is lost once it was sent.
 const LOST: u8 = 1;
@@ -407,6 +416,20 @@ impl Line {
         }
     }
 
+    /// Gives back what a burst has made the records of an empty line grow to.
+    #[inline]
+    fn shrink(&mut self) {
+        if self.waiting.capacity() > KEPT_RECORDS {
+            self.waiting.shrink_to(KEPT_RECORDS);
+        }
+        if self.segments.capacity() > KEPT_RECORDS {
+            self.segments.shrink_to(KEPT_RECORDS);
+        }
+        for lane in self.lanes.iter_mut().filter(|lane| lane.capacity() > KEPT_RECORDS) {
+            lane.shrink_to(KEPT_RECORDS);
+        }
+    }
+
     /// When [`Line::take_due`] may next have something, in nanoseconds: never later than it has, and earlier only where packets
     /// wait that are lost or overtake. `None` if the line is empty.
     pub fn next_due(&self) -> Option<u64> {
@@ -437,6 +460,7 @@ impl Line {
         self.server = Server::default();
         self.server.set_rate(self.profile.rate, 0);
         self.keeper = Keeper::new(self.profile.queue.discipline);
+        self.shrink();
     }
 }
 

@@ -55,6 +55,8 @@ fn text() -> impl Strategy<Value = String> {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(96))]
+
     #[test]
     fn words(text in text(), cut in 0usize..300) {
         fuzz::profile(text.as_bytes());

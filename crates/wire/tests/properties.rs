@@ -11,7 +11,7 @@ use heddle_wire::ethernet::MplsRepr;
 use heddle_wire::icmp::IcmpRepr;
 use heddle_wire::icmpv6::{Icmpv6Repr, Icmpv6View, NdOptions, Prefix};
 use heddle_wire::locate::headers;
-use heddle_wire::segment::Segmenter;
+use heddle_wire::segment::{Segmenter, keep_from};
 use heddle_wire::transport::{SctpRepr, TcpFlags, TcpRepr, TcpView, UdpRepr};
 use heddle_wire::view::Inline;
 use heddle_wire::{Checksum, EtherType, GsoType, IpProtocol, MacAddr, Offload, Packet, Tci, fuzz, vnet};
@@ -172,9 +172,15 @@ proptest! {
             prop_assert_eq!(run.wire_packets() as usize, count.min(whole.len() - first));
             prop_assert_eq!(run.offload.ecn, ecn && first == 0 && run.offload.gso != GsoType::None);
             cut.extend(pieces(&run));
+            // In place it is the same.
+            let mut rest = packet.clone();
+            prop_assert!(keep_from(&mut rest, first).is_ok());
+            prop_assert!(segmenter.run_into(first, usize::MAX, &mut run));
+            prop_assert_eq!((rest.data(), rest.offload), (run.data(), run.offload));
             first += count;
         }
         prop_assert_eq!(cut, whole);
+        prop_assert!(keep_from(&mut packet.clone(), first).is_err());
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use heddle_wire::checksum::{finish_partial, update16};
 use heddle_wire::locate::network;
-use heddle_wire::segment::Segmenter;
+use heddle_wire::segment::{Segmenter, keep_from};
 use heddle_wire::{Checksum, Packet, PacketPool};
 
 use super::{CORRUPT, Flight, LANES, Line, MARKED};
@@ -37,6 +37,9 @@ impl Line {
             }
         }
         self.store.settle(pool);
+        if self.is_empty() {
+            self.shrink();
+        }
         taken
     }
 
@@ -80,12 +83,15 @@ impl Line {
         let index = run.segment.wrapping_sub(self.first_segment) as usize;
         let segment = &self.segments[index];
         let (class, number) = (segment.class, segment.number + u64::from(run.first));
-        let whole = run.count == segment.pieces && segment.left == u32::from(run.count);
-        let kept = if whole { self.store.take(segment.place) } else { None };
+        // The last run of a segment that was kept as it is takes its packet along.
+        let last = run.first + run.count == segment.pieces && segment.left == u32::from(run.count);
+        let kept = if last { self.store.take(segment.place) } else { None };
         let packet = match kept {
-            Some(packet) => {
+            Some(mut packet) => {
                 self.segments[index].left = 0;
                 self.retire();
+                let cut = run.first == 0 || keep_from(&mut packet, run.first.into()).is_ok();
+                debug_assert!(cut, "the segment was found to be one when it was offered");
                 Some(packet)
             }
             None => {

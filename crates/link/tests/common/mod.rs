@@ -22,7 +22,7 @@ impl Lab {
 
     pub fn seeded(profile: &str, seed: u64) -> Self {
         let profile = profile.parse().expect("the test's profile is valid");
-        Self { line: Line::new(profile, seed), pool: PacketPool::new(4096), now: 0 }
+        Self { line: Line::new(profile, seed), pool: PacketPool::new(1024), now: 0 }
     }
 
     pub fn set(&mut self, profile: &str) {
@@ -89,6 +89,11 @@ pub fn numbered(number: u32, len: usize) -> Packet {
     payload[..4].copy_from_slice(&number.to_be_bytes());
     let builder = FrameBuilder::ipv4(Ipv4Addr::new(10, 0, 0, 1), Ipv4Addr::new(10, 0, 0, 2), udp);
     Packet::from_frame(&builder.payload(payload).build().expect("it is a small frame"))
+}
+
+/// Gives a packet another number; its checksum does not follow.
+pub fn renumber(packet: &mut Packet, number: u32) {
+    packet.data_mut()[42..46].copy_from_slice(&number.to_be_bytes());
 }
 
 /// The number that [`numbered`] put in.
