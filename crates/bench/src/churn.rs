@@ -103,7 +103,7 @@ impl World {
 
     fn add_port(&self, number: u32, netdev: Arc<dyn Netdev>) -> Result<()> {
         let (datapath_port, counters) = (self.network.allocate_port(), Arc::default());
-        let place = Place { bridge: Arc::clone(&self.bridge), port: number, counters: Arc::clone(&counters) };
+        let place = Place { bridge: Arc::clone(&self.bridge), port: number, counters: None };
         self.network.attach(datapath_port, place);
         let port = Port {
             number,

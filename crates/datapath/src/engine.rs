@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use heddle_flow::{FlowKey, FlowMask, PacketKey, extract};
+use heddle_link::{LineStatistics, Profile};
 use heddle_netdev::{Netdev, NetdevError, RxQueue};
 use heddle_wire::{GsoType, Packet};
 
@@ -15,10 +16,13 @@ use crate::cache::{Candidate, Cold, ExactCache, Megaflow, MegaflowTable, NO_PORT
 use crate::concern::{Change, Stamps};
 use crate::decision::{Action, Translation, Translator, Usage};
 use crate::executor::{Executor, Recirculated};
+use crate::lines::{self, Point, Watcher, Way};
 use crate::prefetch;
 
 /// Packets taken from a queue at once.
 pub const BATCH: usize = 32;
+/// Batches that a line lets go before others are asked: a ring of lines that take no time must not hold the thread.
+const BATCHES_A_LINE: usize = 8;
 /// Milliseconds after which an unused megaflow is forgotten.
 const IDLE_MS: u64 = 10_000;
 /// Most cached decisions.
@@ -66,6 +70,8 @@ struct RxPort {
     /// How many packets are asked for next. One after a rest, so that a lone packet does not wait while the device is asked
     /// for another; more and more while there are.
     wanted: usize,
+    /// What it receives is on a line first.
+    has_line: bool,
 }
 
 /// A poll thread's state.
@@ -74,6 +80,8 @@ pub struct Engine<T> {
     /// Where in `rx` the queue with a descriptor is, so that a wake-up costs the same however many ports there are.
     places: Vec<Option<usize>>,
     batch: Vec<Packet>,
+    /// Lines that have packets to let go.
+    due: Vec<u32>,
     lookups: Box<[Lookup; BATCH]>,
     core: Core<T>,
 }
@@ -115,6 +123,7 @@ impl<T: Translator> Engine<T> {
             rx: Vec::new(),
             places: Vec::new(),
             batch: Vec::with_capacity(BATCH),
+            due: Vec::new(),
             lookups: Box::new([Lookup::default(); BATCH]),
             core: Core {
                 executor: Executor::new(translator),
@@ -225,7 +234,8 @@ impl<T: Translator> Engine<T> {
         let queues = netdev.take_rx_queues();
         let descriptors = queues.iter().filter_map(|queue| queue.readiness()).collect();
         let first = self.rx.len();
-        self.rx.extend(queues.into_iter().map(|queue| RxPort { number, queue, wanted: 1 }));
+        let has_line = self.core.executor.lines.has(lines::place(number, Way::In));
+        self.rx.extend(queues.into_iter().map(|queue| RxPort { number, queue, wanted: 1, has_line }));
         self.note_places(first);
         Ok(descriptors)
     }
@@ -254,6 +264,91 @@ impl<T: Translator> Engine<T> {
         }
     }
 
+    /// Makes a line of a port be as `profile` says: what leaves by it, or what its device receives, takes the time and meets
+    /// the fate that it gives. The dice of a line are drawn with `seed` when it is made. A port without a device is a line
+    /// alone: what is sent by its number comes in by it.
+    pub fn set_line(&mut self, port: u32, way: Way, profile: &Profile, seed: u64) {
+        self.core.executor.set_line(port, way, profile, seed);
+        if way == Way::In {
+            self.rx.iter_mut().filter(|rx| rx.number == port).for_each(|rx| rx.has_line = true);
+        }
+    }
+
+    /// Forgets what is under way on a port's lines: the cable is out.
+    pub fn clear_lines(&mut self, port: u32) {
+        let Executor { lines, pool, .. } = &mut self.core.executor;
+        [Way::Out, Way::In].into_iter().for_each(|way| lines.clear(lines::place(port, way), pool));
+    }
+
+    /// What has happened on a port's line.
+    pub fn line_statistics(&self, port: u32, way: Way) -> Option<LineStatistics> {
+        self.core.executor.lines.statistics(lines::place(port, way))
+    }
+
+    /// Has packets that pass a point of a port's line be seen by `watcher`, until [`Engine::unwatch`] is told the same number;
+    /// false if there is no such line.
+    pub fn watch(&mut self, port: u32, way: Way, at: Point, id: u64, watcher: Watcher) -> bool {
+        self.core.executor.lines.watch(lines::place(port, way), id, at, watcher)
+    }
+
+    /// Ends what was begun by [`Engine::watch`] with this number, on all lines.
+    pub fn unwatch(&mut self, id: u64) {
+        self.core.executor.lines.unwatch(id);
+    }
+
+    /// Whether packets take time on some line.
+    #[inline]
+    pub fn has_lines(&self) -> bool {
+        !self.core.executor.lines.is_empty()
+    }
+
+    /// Tells the time to the lines, in nanoseconds of the datapath's clock.
+    #[inline]
+    pub fn set_now_ns(&mut self, now_ns: u64) {
+        self.core.executor.lines.now_ns = now_ns;
+    }
+
+    /// When a packet on a line is due next, at the earliest, in nanoseconds of the datapath's clock.
+    #[inline]
+    pub fn next_due(&self) -> Option<u64> {
+        self.core.executor.lines.next_due()
+    }
+
+    /// Lets go what is due on lines; returns how many packets that were.
+    pub fn run_lines(&mut self, now_ms: u64) -> usize {
+        let mut due = std::mem::take(&mut self.due);
+        self.core.executor.lines.expired(&mut due);
+        let mut count = 0;
+        for place in due.drain(..) {
+            count += self.run_line(place, now_ms);
+            self.core.executor.lines.schedule(place);
+        }
+        self.due = due;
+        count
+    }
+
+    fn run_line(&mut self, place: u32, now_ms: u64) -> usize {
+        let (port, way) = lines::port_of(place);
+        let mut batch = std::mem::take(&mut self.batch);
+        let mut count = 0;
+        for _ in 0..BATCHES_A_LINE {
+            let Executor { lines, pool, .. } = &mut self.core.executor;
+            let taken = lines.take_due(place, pool, &mut batch, BATCH);
+            count += taken;
+            if taken == 0 {
+                break;
+            }
+            if way == Way::Out {
+                self.core.executor.leave(port, &mut batch);
+            }
+            if !batch.is_empty() {
+                self.process(&mut batch, port, now_ms);
+            }
+        }
+        self.batch = batch;
+        count
+    }
+
     /// Takes one batch from every receive queue; returns how many packets there were.
     pub fn poll(&mut self, now_ms: u64) -> usize {
         (0..self.rx.len()).map(|index| self.poll_queue(index, now_ms)).sum()
@@ -271,7 +366,10 @@ impl<T: Translator> Engine<T> {
         let number = port.number;
         let count = port.queue.receive(&mut self.core.executor.pool, &mut batch, port.wanted);
         port.wanted = if count < port.wanted { count.max(1) } else { BATCH.min(4 * port.wanted) };
-        if count != 0 {
+        if count != 0 && port.has_line {
+            let Executor { lines, pool, .. } = &mut self.core.executor;
+            lines.offer(lines::place(number, Way::In), &mut batch, pool);
+        } else if count != 0 {
             self.process(&mut batch, number, now_ms);
         }
         self.batch = batch;

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use heddle_flow::{FlowKey, PacketKey};
+use heddle_link::Profile;
 use heddle_netdev::{Netdev, NetdevError, Offloads, PacketPool, TxQueue};
 use heddle_wire::segment::Segmenter;
 use heddle_wire::{GsoType, Packet};
@@ -11,17 +12,44 @@ use heddle_wire::{GsoType, Packet};
 use crate::actions;
 use crate::decision::{Action, Translation, Translator};
 use crate::engine::BATCH;
+use crate::lines::{self, Lines, Way};
 use crate::meter::Verdict;
 
 /// How often a packet may be recirculated.
 const MAX_RECIRCULATIONS: u8 = 8;
 
 struct TxPort {
-    netdev: Arc<dyn Netdev>,
-    queue: Box<dyn TxQueue>,
+    /// A port without a device is a line to where its number is attached.
+    device: Option<TxDevice>,
+    has_line: bool,
     offloads: Offloads,
     batch: Vec<Packet>,
 }
+
+struct TxDevice {
+    netdev: Arc<dyn Netdev>,
+    queue: Box<dyn TxQueue>,
+}
+
+impl TxDevice {
+    /// Sends packets; where the device is down they are dropped, and counted. Leaves `batch` empty.
+    fn send(
+        &mut self,
+        batch: &mut Vec<Packet>,
+        pool: &mut PacketPool,
+        drops: &mut BTreeMap<&'static str, u64>,
+    ) {
+        if self.netdev.link_state().admin_up {
+            self.queue.send(pool, batch);
+        } else {
+            *drops.entry("port is down").or_default() += batch.len() as u64;
+            batch.drain(..).for_each(|packet| pool.give(packet));
+        }
+    }
+}
+
+/// What a line's end takes: all.
+const ALL_OFFLOADS: Offloads = Offloads { checksum: true, tso4: true, tso6: true, uso: true };
 
 pub(crate) struct Recirculated {
     pub packet: Packet,
@@ -36,6 +64,7 @@ pub(crate) struct Executor<T> {
     tx: Vec<Option<TxPort>>,
     dirty: Vec<u32>,
     pub pool: PacketPool,
+    pub lines: Lines,
     /// Packets to be looked up again, in the order they came.
     pub recirculated: Vec<Recirculated>,
     pub drops: BTreeMap<&'static str, u64>,
@@ -60,6 +89,7 @@ impl<T: Translator> Executor<T> {
             tx: Vec::new(),
             dirty: Vec::new(),
             pool: PacketPool::new(1024),
+            lines: Lines::default(),
             recirculated: Vec::new(),
             drops: BTreeMap::new(),
             queued: BTreeMap::new(),
@@ -71,20 +101,44 @@ impl<T: Translator> Executor<T> {
     /// Opens a way out by a device.
     pub fn add_port(&mut self, number: u32, netdev: &Arc<dyn Netdev>) -> Result<(), NetdevError> {
         let queue = netdev.open_tx_queue()?;
+        let device = Some(TxDevice { netdev: Arc::clone(netdev), queue });
+        self.set_port(number, device, netdev.offloads());
+        Ok(())
+    }
+
+    fn set_port(&mut self, number: u32, device: Option<TxDevice>, offloads: Offloads) {
         let index = number as usize;
         if self.tx.len() <= index {
             self.tx.resize_with(index + 1, || None);
         }
-        self.tx[index] = Some(TxPort {
-            netdev: Arc::clone(netdev),
-            queue,
-            offloads: netdev.offloads(),
-            batch: Vec::with_capacity(BATCH),
-        });
-        Ok(())
+        let has_line = self.lines.has(lines::place(number, Way::Out));
+        self.tx[index] = Some(TxPort { device, has_line, offloads, batch: Vec::with_capacity(BATCH) });
+    }
+
+    /// Makes a line of a port be as `profile` says. A line out by a port that has no device comes in by the same number.
+    pub fn set_line(&mut self, number: u32, way: Way, profile: &Profile, seed: u64) {
+        self.lines.set(lines::place(number, way), profile, seed);
+        if way == Way::In {
+            return;
+        }
+        match self.tx.get_mut(number as usize) {
+            Some(Some(port)) => port.has_line = true,
+            _ => self.set_port(number, None, ALL_OFFLOADS),
+        }
+    }
+
+    /// Hands packets that have come to the end of a port's line out to its device; those of a port that has none stay, since
+    /// they come in by it.
+    pub fn leave(&mut self, number: u32, batch: &mut Vec<Packet>) {
+        if let Some(Some(TxPort { device: Some(device), .. })) = self.tx.get_mut(number as usize) {
+            device.send(batch, &mut self.pool, &mut self.drops);
+        }
     }
 
     pub fn remove_port(&mut self, number: u32) {
+        for way in [Way::Out, Way::In] {
+            self.lines.remove(lines::place(number, way), &mut self.pool);
+        }
         if let Some(port) = self.tx.get_mut(number as usize) {
             *port = None;
         }
@@ -326,13 +380,11 @@ impl<T: Translator> Executor<T> {
     /// Sends what waits.
     pub fn flush(&mut self) {
         for number in self.dirty.drain(..) {
-            if let Some(Some(port)) = self.tx.get_mut(number as usize) {
-                if port.netdev.link_state().admin_up {
-                    port.queue.send(&mut self.pool, &mut port.batch);
-                } else {
-                    *self.drops.entry("port is down").or_default() += port.batch.len() as u64;
-                    port.batch.drain(..).for_each(|packet| self.pool.give(packet));
-                }
+            let Some(Some(port)) = self.tx.get_mut(number as usize) else { continue };
+            if port.has_line {
+                self.lines.offer(lines::place(number, Way::Out), &mut port.batch, &mut self.pool);
+            } else if let Some(device) = &mut port.device {
+                device.send(&mut port.batch, &mut self.pool, &mut self.drops);
             }
         }
     }

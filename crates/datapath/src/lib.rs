@@ -12,6 +12,7 @@ pub mod engine;
 mod executor;
 #[doc(hidden)]
 pub mod fuzz;
+mod lines;
 pub mod meter;
 pub mod poll;
 mod prefetch;
@@ -20,5 +21,6 @@ pub mod text;
 pub use concern::{Change, Concern, Dependencies, Lane};
 pub use decision::{Action, Decision, Translation, Translator, Usage};
 pub use engine::{Engine, FlowDump, Mismatch};
+pub use lines::{Point, Watcher, Way};
 pub use meter::{Band, BandKind, Meter, Unit, Verdict};
 pub use poll::{Clock, Datapath};

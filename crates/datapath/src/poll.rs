@@ -11,6 +11,8 @@ use std::time::{Duration, Instant};
 
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use nix::sys::eventfd::{EfdFlags, EventFd};
+use nix::sys::time::TimeSpec;
+use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
 
 use crate::decision::Translator;
 use crate::engine::Engine;
@@ -21,6 +23,10 @@ const REVALIDATE_MS: u64 = 500;
 const ROUNDS: usize = 8;
 /// The eventfd's place among the descriptors waited on.
 const WAKE: u64 = u64::MAX;
+/// The timer's place among them.
+const TIMER: u64 = u64::MAX - 1;
+/// Nanoseconds that are worth sleeping for what is due on a line: packets that are due within it are let go together.
+const GRAIN_NS: u64 = 50_000;
 
 /// The datapath's clock: the machine's, or one that a test moves.
 #[derive(Clone)]
@@ -49,6 +55,16 @@ impl Clock {
         self.start.elapsed().as_millis() as u64 + moved
     }
 
+    /// Nanoseconds since the clock was made.
+    #[inline]
+    pub fn now_ns(&self) -> u64 {
+        let moved = self.moved.load(Ordering::Relaxed);
+        if moved & STOPPED != 0 {
+            return (moved & !STOPPED).saturating_mul(1_000_000);
+        }
+        self.start.elapsed().as_nanos() as u64 + moved * 1_000_000
+    }
+
     /// Stops the clock; only [`Clock::warp`] moves it from now on.
     pub fn stop(&self) {
         self.moved.store(self.now_ms() | STOPPED, Ordering::Relaxed);
@@ -68,7 +84,10 @@ pub struct Context<T> {
     pub engine: Engine<T>,
     /// The time by the datapath's clock.
     pub now_ms: u64,
+    clock: Clock,
     epoll: Epoll,
+    /// Wakes for what is due on a line.
+    timer: TimerFd,
     busy: VecDeque<RawFd>,
     spin: Spin,
 }
@@ -116,15 +135,19 @@ impl<T: Translator> Datapath<T> {
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
         let wake = Arc::new(EventFd::from_flags(EfdFlags::EFD_NONBLOCK | EfdFlags::EFD_CLOEXEC)?);
         epoll.add(&*wake, EpollEvent::new(EpollFlags::EPOLLIN, WAKE))?;
+        let flags = TimerFlags::TFD_NONBLOCK | TimerFlags::TFD_CLOEXEC;
+        let timer = TimerFd::new(ClockId::CLOCK_MONOTONIC, flags)?;
+        epoll.add(&timer, EpollEvent::new(EpollFlags::EPOLLIN, TIMER))?;
         let (tasks, inbox) = mpsc::channel();
         let thread_wake = Arc::clone(&wake);
         let seen = Arc::new(Seen::default());
         let thread_seen = Arc::clone(&seen);
-        let context =
-            Context { engine, now_ms: clock.now_ms(), epoll, busy: VecDeque::new(), spin: Spin::default() };
+        let now_ms = clock.now_ms();
+        let (busy, spin) = (VecDeque::new(), Spin::default());
+        let context = Context { engine, now_ms, clock, epoll, timer, busy, spin };
         std::thread::Builder::new()
             .name("poll".into())
-            .spawn(move || run(context, &inbox, &thread_wake, &thread_seen, &clock))?;
+            .spawn(move || run(context, &inbox, &thread_wake, &thread_seen))?;
         Ok(Self { tasks, wake, seen })
     }
 
@@ -207,6 +230,7 @@ impl<T: Translator> Context<T> {
     fn poll_busy(&mut self) {
         for _ in 0..ROUNDS {
             for _ in 0..self.busy.len() {
+                self.run_lines();
                 let Some(descriptor) = self.busy.pop_front() else { return };
                 if self.engine.poll_descriptor(descriptor, self.now_ms) != 0 {
                     self.busy.push_back(descriptor);
@@ -218,13 +242,32 @@ impl<T: Translator> Context<T> {
         }
     }
 
-    /// Waits until a queue has packets, a task has come, or the time is up; not at all while queues are busy.
+    /// Tells the lines the time, and lets go what is due on them.
+    #[inline]
+    fn run_lines(&mut self) {
+        if self.engine.has_lines() {
+            self.engine.set_now_ns(self.clock.now_ns());
+            self.engine.run_lines(self.now_ms);
+        }
+    }
+
+    /// Nanoseconds until a packet on a line is due; `None` where there is none.
+    fn until_due(&self) -> Option<u64> {
+        self.engine.next_due().map(|due| due.saturating_sub(self.clock.now_ns()))
+    }
+
+    /// Waits until a queue has packets, a line has one to let go, a task has come, or the time is up; not at all while queues
+    /// are busy.
     fn wait(&mut self, events: &mut [EpollEvent], timeout_ms: Option<u64>, wake: &EventFd) {
-        if !self.busy.is_empty() {
+        let until_due = self.until_due();
+        if !self.busy.is_empty() || until_due == Some(0) {
             self.look(events, EpollTimeout::ZERO, wake);
             return;
         }
-        if let Some(end) = self.spin.begin() {
+        if let Some(mut end) = self.spin.begin() {
+            if let Some(until_due) = until_due {
+                end = end.min(Instant::now() + Duration::from_nanos(until_due));
+            }
             while Instant::now() < end {
                 if self.look(events, EpollTimeout::ZERO, wake) {
                     return self.spin.end(true);
@@ -234,10 +277,20 @@ impl<T: Translator> Context<T> {
             }
             self.spin.end(false);
         }
+        if self.until_due().is_some_and(|until_due| !self.arm(until_due)) {
+            return;
+        }
         let timeout = timeout_ms.map_or(EpollTimeout::NONE, |timeout| {
             EpollTimeout::try_from(Duration::from_millis(timeout)).unwrap_or(EpollTimeout::ZERO)
         });
         self.look(events, timeout, wake);
+    }
+
+    /// Has the timer wake for what is due in so many nanoseconds; false if that is now, or the timer cannot be set.
+    fn arm(&self, until_due: u64) -> bool {
+        let sleep =
+            Expiration::OneShot(TimeSpec::from_duration(Duration::from_nanos(until_due.max(GRAIN_NS))));
+        until_due != 0 && self.timer.set(sleep, TimerSetTimeFlags::empty()).is_ok()
     }
 
     /// Asks which queues have packets; whether anything was there.
@@ -246,6 +299,9 @@ impl<T: Translator> Context<T> {
         for event in &events[..count] {
             if event.data() == WAKE {
                 let _ = wake.read();
+            } else if event.data() == TIMER {
+                // What is due is looked for in any case.
+                let _ = self.timer.wait();
             } else if !self.busy.contains(&(event.data() as RawFd)) {
                 self.busy.push_back(event.data() as RawFd);
             }
@@ -291,25 +347,20 @@ impl Spin {
     }
 }
 
-fn run<T: Translator>(
-    mut context: Context<T>,
-    inbox: &mpsc::Receiver<Task<T>>,
-    wake: &EventFd,
-    seen: &Seen,
-    clock: &Clock,
-) {
+fn run<T: Translator>(mut context: Context<T>, inbox: &mpsc::Receiver<Task<T>>, wake: &EventFd, seen: &Seen) {
     let mut events = [EpollEvent::empty(); 64];
-    let mut revalidated = clock.now_ms();
+    let mut revalidated = context.clock.now_ms();
     let mut cached = 0;
     loop {
         seen.turns.fetch_add(1, Ordering::SeqCst);
         fence(Ordering::SeqCst);
-        context.now_ms = clock.now_ms();
+        context.now_ms = context.clock.now_ms();
         context.poll_busy();
+        context.run_lines();
         loop {
             match inbox.try_recv() {
                 Ok(task) => {
-                    context.now_ms = clock.now_ms();
+                    context.now_ms = context.clock.now_ms();
                     task(&mut context);
                     seen.tasks.fetch_sub(1, Ordering::SeqCst);
                     cached = 1;

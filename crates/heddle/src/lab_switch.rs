@@ -56,6 +56,23 @@ async fn converse(
             Ok(ToSwitch::Links { links }) => {
                 switch.set_links(&links).map(|()| FromSwitch::Configured).map_err(|error| error.to_string())
             }
+            Ok(ToSwitch::Lines { lines }) => {
+                switch.set_lines(&lines).map(|()| FromSwitch::Configured).map_err(|error| error.to_string())
+            }
+            Ok(ToSwitch::LineReports { from }) => {
+                Ok(FromSwitch::LineReports { lines: switch.line_reports(from) })
+            }
+            Ok(ToSwitch::Capture { capture }) => match descriptors.into_iter().next() {
+                Some(to) => {
+                    let started = switch.start_capture(&capture, to);
+                    started.map(|()| FromSwitch::Configured).map_err(|error| error.to_string())
+                }
+                None => Err(format!("{}: where to write did not come along", capture.interface)),
+            },
+            Ok(ToSwitch::StopCapture { id }) => {
+                let (packets, missed) = switch.stop_capture(id);
+                Ok(FromSwitch::Captured { packets, missed })
+            }
             Ok(ToSwitch::Status) => Ok(FromSwitch::Status { status: switch.status() }),
             Ok(ToSwitch::Configure { bridges }) => match switch.configure(&bridges, &descriptors) {
                 Ok(()) => {

@@ -1,7 +1,9 @@
 //! What a line counts.
 
+use serde::{Deserialize, Serialize};
+
 /// Wire packets and their bytes, without FCS.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Count {
     /// Wire packets.
     pub packets: u64,
@@ -27,7 +29,7 @@ impl Count {
 pub const LATENESS_BOUNDS: [u64; 4] = [100_000, 200_000, 1_000_000, 10_000_000];
 
 /// How late wire packets were taken, against when they were due: what a fidelity monitor judges by.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Lateness {
     /// Wire packets that were taken.
     pub count: u64,
@@ -57,7 +59,7 @@ impl Lateness {
 ///
 /// At any time `offered + duplicated` is the sum of `delivered`, `lost`, `queue_dropped`, `early_dropped`, `no_buffer`,
 /// `cleared` and `backlog`, in packets and in bytes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LineStatistics {
     /// Offered.
     pub offered: Count,

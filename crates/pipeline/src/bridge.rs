@@ -233,8 +233,8 @@ pub struct Place {
     pub bridge: Arc<Bridge>,
     /// Its OpenFlow number there.
     pub port: u32,
-    /// Counters of the port.
-    pub counters: Arc<PortCounters>,
+    /// Counters that what comes in is credited to; a device counts by itself.
+    pub counters: Option<Arc<PortCounters>>,
 }
 
 /// All bridges of a process: what translation walks through.

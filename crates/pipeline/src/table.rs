@@ -106,6 +106,15 @@ pub enum Attachment {
         /// Name of the port there.
         port: String,
     },
+    /// A link that takes time, or loses: what is sent goes out by a line of the datapath and comes to the other end later.
+    Link {
+        /// Number of the line among the datapath's ports.
+        line: u32,
+        /// Name of the bridge at the other end.
+        bridge: String,
+        /// Name of the port there.
+        port: String,
+    },
     /// The bridge's own port, with no device behind it.
     Local,
 }

@@ -209,8 +209,7 @@ pub fn trace(network: &Network, question: &Question<'_>, now_ms: u64, names: &Ne
                 Translation::explained_packet_out(network, bridge, &key, actions, now_ms, effects)
             }
             (0, None) => {
-                let place =
-                    Place { bridge: Arc::clone(bridge), port: key.in_port(), counters: Arc::default() };
+                let place = Place { bridge: Arc::clone(bridge), port: key.in_port(), counters: None };
                 Translation::explained_at(network, &place, &key, now_ms, effects)
             }
             _ => Translation::explained(network, &key, now_ms, false, true),

@@ -33,7 +33,7 @@ use heddle_openflow::{Action, port};
 use heddle_wire::Packet;
 
 use crate::bridge::{Bridge, Network, PacketIn, Place};
-use crate::decision::Kept;
+use crate::decision::{Credit, Kept};
 use crate::frozen::Step;
 use crate::table::{Flow, Port, Snapshot};
 use crate::trace::{Kind, Story};
@@ -184,7 +184,7 @@ impl<'a> Translation<'a> {
         now_ms: u64,
         effects: bool,
     ) -> Explained {
-        let place = Place { bridge: Arc::clone(bridge), port: key.in_port(), counters: Arc::default() };
+        let place = Place { bridge: Arc::clone(bridge), port: key.in_port(), counters: None };
         let mut this = Self::enter(network, key, &place, now_ms, effects);
         this.story = Some(Story::default());
         let name = bridge.name.clone();
@@ -204,7 +204,7 @@ impl<'a> Translation<'a> {
         actions: &[Action],
         now_ms: u64,
     ) -> Outcome {
-        let place = Place { bridge: Arc::clone(bridge), port: in_port, counters: Arc::default() };
+        let place = Place { bridge: Arc::clone(bridge), port: in_port, counters: None };
         let mut this = Self::enter(network, key, &place, now_ms, true);
         // No flow sent it, which all ones say in a packet-in, as Open vSwitch has it.
         this.stay.cookie = u64::MAX;
@@ -224,7 +224,7 @@ impl<'a> Translation<'a> {
         key: &FlowKey,
         now_ms: u64,
     ) -> Outcome {
-        let place = Place { bridge: Arc::clone(bridge), port: port::LOCAL, counters: Arc::default() };
+        let place = Place { bridge: Arc::clone(bridge), port: port::LOCAL, counters: None };
         let mut this = Self::enter(network, key, &place, now_ms, true);
         let known = this.stay.snapshot.ports.get(&number).cloned();
         let sends = |port: &Arc<Port>| !port.link_down && port.config & port::config::DOWN == 0;
@@ -260,7 +260,14 @@ impl<'a> Translation<'a> {
             uncommitted: FlowMask::default(),
             mask: FlowMask::default(),
             actions: Vec::new(),
-            kept: Kept::default(),
+            kept: Kept {
+                credits: place
+                    .counters
+                    .iter()
+                    .map(|counters| Credit::Received(Arc::clone(counters)))
+                    .collect(),
+                ..Kept::default()
+            },
             depth: 0,
             lookups: 0,
             frozen: None,

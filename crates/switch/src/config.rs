@@ -4,6 +4,7 @@
 //! [`MAX_DESCRIPTORS`] descriptors each: a large configuration is sent as several messages. A message states
 //! what is wanted, not what changed, so that it can be sent again after a restart.
 
+use heddle_link::{LineStatistics, Profile};
 use serde::{Deserialize, Serialize};
 
 /// What is said of the queues of a port.
@@ -32,7 +33,7 @@ pub const MAX_DATAGRAM: usize = 128 * 1024;
 pub const MAX_DESCRIPTORS: usize = 200;
 
 /// From the supervisor to the switch.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum ToSwitch {
     /// The wanted state of the bridges named. Descriptors of TAP ports ride along, in the order of their index.
@@ -44,6 +45,26 @@ pub enum ToSwitch {
     Links {
         /// The ports' ends of the cables.
         links: Vec<LinkConfig>,
+    },
+    /// Gives ports' lines a profile: what packets meet on their way.
+    Lines {
+        /// The ports' ends of links.
+        lines: Vec<LineConfig>,
+    },
+    /// Asks what has happened on lines.
+    LineReports {
+        /// How many of them the asker has already.
+        from: usize,
+    },
+    /// Begins to write what passes an interface to the descriptor that rides along.
+    Capture {
+        /// Of what.
+        capture: CaptureConfig,
+    },
+    /// Ends a capture.
+    StopCapture {
+        /// Its number.
+        id: u64,
     },
     /// Asks how the bridges fare.
     Status,
@@ -108,6 +129,55 @@ pub struct LinkConfig {
     pub down: bool,
 }
 
+/// What packets meet between a port and what stands behind it. The line into a patch port is the one out by its peer.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LineConfig {
+    /// The bridge.
+    pub bridge: String,
+    /// The port's number there.
+    pub ofport: u32,
+    /// On the way out by the port.
+    pub out: Profile,
+    /// On the way in by the port, from its device.
+    #[serde(default)]
+    pub inward: Profile,
+    /// What the dice of the two ways are drawn with, when they are first given a profile that needs some.
+    pub seeds: [u64; 2],
+}
+
+/// What has happened on a line.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LineReport {
+    /// The bridge.
+    pub bridge: String,
+    /// The port's number there.
+    pub ofport: u32,
+    /// Whether it is the line out by the port; else that in from its device.
+    pub out: bool,
+    /// What has happened.
+    pub statistics: LineStatistics,
+}
+
+/// A capture.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CaptureConfig {
+    /// Its number.
+    pub id: u64,
+    /// The interface's name.
+    pub interface: String,
+    /// The bridge that has it, or the port that it is behind.
+    pub bridge: String,
+    /// The port's number there.
+    pub ofport: u32,
+    /// The interface is that behind the port: what the port receives is what it sends.
+    pub far_side: bool,
+    /// The lines of the link, for those that it has not got yet: what is captured passes one.
+    pub lines: Vec<LineConfig>,
+}
+
+/// Most lines of one [`FromSwitch::LineReports`], so that they fit a datagram.
+pub const LINES_A_MESSAGE: usize = 100;
+
 /// What stands behind a port.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
@@ -161,7 +231,7 @@ pub enum FailMode {
 }
 
 /// From the switch to the supervisor.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum FromSwitch {
     /// The process is up and waits for its configuration.
@@ -172,6 +242,18 @@ pub enum FromSwitch {
     Status {
         /// All bridges together.
         status: Status,
+    },
+    /// What has happened on lines, in the order of their bridges and ports.
+    LineReports {
+        /// At most [`LINES_A_MESSAGE`] of them.
+        lines: Vec<LineReport>,
+    },
+    /// A capture has ended.
+    Captured {
+        /// Packets that it has written.
+        packets: u64,
+        /// Packets that passed while the writer was behind.
+        missed: u64,
     },
     /// A `Configure` message was refused, whole.
     Failed {

@@ -5,12 +5,14 @@
 #![forbid(unsafe_code)]
 
 pub mod bridge;
+mod capture;
 pub mod config;
 pub mod connection;
 pub mod controllers;
 #[doc(hidden)]
 pub mod fuzz;
 mod in_band;
+mod lines;
 mod links;
 pub mod ovs;
 pub mod schema;

@@ -12,7 +12,8 @@ use heddle_pipeline::{Attachment, Network, Pipeline, Place, Port};
 use heddle_stp::{BridgeId, Times};
 
 use crate::bridge::{Device, Event, ManagedBridge, PACKET_BUFFERS, Wanted, events};
-use crate::config::{BridgeConfig, LinkConfig, PortConfig, PortKind, SpanningTree, Status};
+use crate::capture::Running;
+use crate::config::{BridgeConfig, LineConfig, LinkConfig, PortConfig, PortKind, SpanningTree, Status};
 use crate::controllers::Controller;
 use crate::tree::{TreeConfig, TreePort};
 
@@ -39,17 +40,20 @@ pub enum SwitchError {
 /// once.
 const MESSAGES_A_SECOND: u8 = 10;
 
-fn invalid<T>(object: &str, reason: &str) -> Result<T, SwitchError> {
+pub(crate) fn invalid<T>(object: &str, reason: &str) -> Result<T, SwitchError> {
     Err(SwitchError::Invalid { object: object.to_owned(), reason: reason.to_owned() })
 }
 
 /// The bridges of a process.
 pub struct Switch {
-    network: Arc<Network>,
-    datapath: Datapath<Pipeline>,
+    pub(crate) network: Arc<Network>,
+    pub(crate) datapath: Datapath<Pipeline>,
     pub(crate) clock: Clock,
-    bridges: BTreeMap<String, Arc<ManagedBridge>>,
+    pub(crate) bridges: BTreeMap<String, Arc<ManagedBridge>>,
     pub(crate) dummies: BTreeMap<String, DummyHandle>,
+    /// Lines whose link has only one end yet.
+    pub(crate) unjoined: Vec<LineConfig>,
+    pub(crate) captures: Vec<Running>,
 }
 
 impl Switch {
@@ -63,7 +67,15 @@ impl Switch {
         // One hit in a hundred thousand is checked in production, too.
         engine.set_differential_check(100_000);
         let datapath = Datapath::start(engine, clock.clone())?;
-        Ok(Self { network, datapath, clock, bridges: BTreeMap::new(), dummies: BTreeMap::new() })
+        Ok(Self {
+            network,
+            datapath,
+            clock,
+            bridges: BTreeMap::new(),
+            dummies: BTreeMap::new(),
+            unjoined: vec![],
+            captures: vec![],
+        })
     }
 
     /// The network that packets are translated through.
@@ -130,6 +142,7 @@ impl Switch {
             }
             self.configure_tree(&bridge, config);
         }
+        self.join_lines();
         Ok(())
     }
 
@@ -155,7 +168,7 @@ impl Switch {
     pub(crate) fn remove(&mut self, name: &str) {
         let Some(bridge) = self.bridges.remove(name) else { return };
         self.network.remove_bridge(name);
-        let numbers: Vec<u32> = bridge.devices().keys().copied().collect();
+        let numbers: Vec<u32> = bridge.bridge.snapshot().ports.keys().copied().collect();
         numbers.into_iter().for_each(|number| self.remove_port(&bridge, number));
     }
 
@@ -236,14 +249,13 @@ impl Switch {
             bridge.set_link(config.ofport, config.link_down);
             return Ok(());
         }
-        let counters = Arc::default();
         let attachment = match &config.kind {
             PortKind::Patch { peer_bridge, peer_port } => {
                 Attachment::Patch { bridge: peer_bridge.clone(), port: peer_port.clone() }
             }
             kind => {
                 let netdev = self.open(&config.name, kind, descriptors)?;
-                self.attach(bridge, config.ofport, netdev, &counters)?
+                self.attach(bridge, config.ofport, netdev)?
             }
         };
         // Locally administered; unique among bridges whose datapath ids differ in their low 24 bits.
@@ -257,7 +269,7 @@ impl Switch {
             link_down: false,
             no_carrier: false,
             tree: Default::default(),
-            counters,
+            counters: Arc::default(),
         };
         bridge.add_port(port);
         bridge.set_link(config.ofport, config.link_down);
@@ -294,15 +306,13 @@ impl Switch {
         bridge: &Arc<ManagedBridge>,
         number: u32,
         netdev: Arc<dyn Netdev>,
-        counters: &Arc<heddle_pipeline::table::PortCounters>,
     ) -> Result<Attachment, SwitchError> {
         let datapath_port = if netdev.kind() == "dummy" {
             self.network.allocate_dummy_port(netdev.name())
         } else {
             self.network.allocate_port()
         };
-        let place =
-            Place { bridge: Arc::clone(&bridge.bridge), port: number, counters: Arc::clone(counters) };
+        let place = Place { bridge: Arc::clone(&bridge.bridge), port: number, counters: None };
         self.network.attach(datapath_port, place);
         let device = Device { datapath_port, netdev: Arc::clone(&netdev), added_ms: self.clock.now_ms() };
         bridge.devices().insert(number, device);
@@ -314,6 +324,7 @@ impl Switch {
     }
 
     pub(crate) fn remove_port(&mut self, bridge: &ManagedBridge, number: u32) {
+        self.remove_lines(bridge, number);
         if let Some(netdev) = bridge.detach(number) {
             self.dummies.remove(netdev.name());
         }

@@ -482,7 +482,9 @@ impl ManagedBridge {
                 continue;
             }
             let has_peer = match &port.attachment {
-                Attachment::Patch { bridge, port } => self.has_peer(bridge, port),
+                Attachment::Patch { bridge, port } | Attachment::Link { bridge, port, .. } => {
+                    self.has_peer(bridge, port)
+                }
                 Attachment::Device(_) | Attachment::Local => true,
             };
             let enabled = has_peer && port.is_live();

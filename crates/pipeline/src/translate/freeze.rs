@@ -1,7 +1,5 @@
 //! Ending a translation with a recirculation, and going on from there when the packet has been looked up again.
 
-use std::sync::Arc;
-
 use heddle_datapath::Action as Act;
 use heddle_flow::Match;
 use heddle_flow::layout::{MARK, TUNNEL_ID};
@@ -36,7 +34,7 @@ impl Translation<'_> {
     pub(super) fn thawed(network: &Network, id: u32) -> Result<(Place, Frozen), &'static str> {
         let state = network.frozen.value(id).ok_or("recirculation is stale")?;
         let bridge = network.bridge(&state.bridge).ok_or("recirculation is stale")?;
-        Ok((Place { bridge, port: state.in_port, counters: Arc::default() }, state))
+        Ok((Place { bridge, port: state.in_port, counters: None }, state))
     }
 
     pub(super) fn thaw(&mut self, id: u32, state: Frozen) {

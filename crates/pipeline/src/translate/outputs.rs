@@ -90,6 +90,11 @@ impl Translation<'_> {
                 self.actions.push(Act::Output(*datapath_port));
             }
             Attachment::Patch { bridge, port: peer } => self.cross(port, bridge, peer),
+            Attachment::Link { line, .. } => {
+                self.commit();
+                self.kept.credits.push(Credit::Sent(Arc::clone(&port.counters)));
+                self.actions.push(Act::Output(*line));
+            }
             Attachment::Local => self.drop_because("the local port has no device"),
         }
     }

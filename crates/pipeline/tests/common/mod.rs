@@ -72,8 +72,8 @@ impl<T: Translator> World<T> {
         let device = Dummy::new(&name).expect("an eventfd is to be had").with_offloads(offloads);
         self.devices.insert(name.clone(), device.handle());
         let datapath_port = self.network.allocate_port();
-        let counters = Self::port(bridge, number, name.clone(), Attachment::Device(datapath_port));
-        let place = Place { bridge: Arc::clone(bridge), port: number, counters };
+        Self::port(bridge, number, name.clone(), Attachment::Device(datapath_port));
+        let place = Place { bridge: Arc::clone(bridge), port: number, counters: None };
         self.network.attach(datapath_port, place);
         let netdev: Arc<dyn Netdev> = Arc::new(device);
         self.engine.add_port(datapath_port, &netdev).expect("a dummy gives queues");

@@ -8,7 +8,7 @@ use std::time::Duration;
 use heddle_netdev::Netdev;
 use heddle_openflow::multipart::PortStats;
 use heddle_openflow::{PortDesc, port};
-use heddle_pipeline::{Port, Snapshot};
+use heddle_pipeline::{Attachment, Port, Snapshot};
 use heddle_stp::State;
 
 use super::{Event, ManagedBridge};
@@ -209,6 +209,13 @@ impl ManagedBridge {
             let _ = netdev.set_admin_up(!down && port.config & port::config::DOWN == 0);
         }
         self.change_port(number, None, |port| port.link_down = down);
+        let line = match port.attachment {
+            Attachment::Device(number) | Attachment::Link { line: number, .. } => Some(number),
+            Attachment::Patch { .. } | Attachment::Local => None,
+        };
+        if let Some(number) = line.filter(|_| down) {
+            self.datapath.post(move |context| context.engine.clear_lines(number));
+        }
         self.messages_came.notify_one();
     }
 

@@ -39,7 +39,7 @@ fn wanted(number: u32, queue: u32, bridge: &ManagedBridge) -> Result<Vec<(Place,
             let said = said.get(&port.name).cloned().unwrap_or_default();
             Some(Place { port: port.number, datapath_port, said })
         }
-        Attachment::Patch { .. } | Attachment::Local => None,
+        Attachment::Patch { .. } | Attachment::Link { .. } | Attachment::Local => None,
     };
     let snapshot = bridge.bridge.snapshot();
     let ports = snapshot.ports.values().filter(|port| number == port::ANY || port.number == number);

@@ -242,7 +242,7 @@ fn tree_state(tree: State) -> u32 {
 /// A port as controllers see it now.
 pub(crate) fn port_description(port: &Port, bridge: &ManagedBridge) -> PortDesc {
     let passes = match port.attachment {
-        Attachment::Patch { .. } | Attachment::Local => true,
+        Attachment::Patch { .. } | Attachment::Link { .. } | Attachment::Local => true,
         Attachment::Device(_) => bridge.netdev(port.number).is_some_and(|netdev| {
             let link = netdev.link_state();
             link.admin_up && link.carrier
@@ -257,7 +257,7 @@ pub(crate) fn described_as(port: &Port, bridge: &ManagedBridge, passes: bool) ->
         Attachment::Device(_) => {
             bridge.netdev(port.number).map_or((0, 0), |netdev| features_of(netdev.kind()))
         }
-        Attachment::Patch { .. } | Attachment::Local => (0, 0),
+        Attachment::Patch { .. } | Attachment::Link { .. } | Attachment::Local => (0, 0),
     };
     // What is sent to a port without a device goes nowhere.
     let passes = passes && !matches!(port.attachment, Attachment::Local);

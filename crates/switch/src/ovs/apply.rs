@@ -188,7 +188,7 @@ impl Vswitchd {
             kind => match self.open(wanted, &kind) {
                 Ok(netdev) => {
                     let tuned = tune(&*netdev, wanted).err();
-                    let attached = self.lock().attach(managed, number, Arc::clone(&netdev), &counters);
+                    let attached = self.lock().attach(managed, number, Arc::clone(&netdev));
                     let attachment = attached.map_err(|error| {
                         format!("could not add network device {} to ofproto ({error})", wanted.name)
                     })?;

@@ -159,6 +159,7 @@ fn show(bridges: &Known, _: &[String]) -> Outcome {
                     (datapath_port.to_string(), if is_own { "dummy-internal" } else { kind }.to_owned())
                 }
                 (Attachment::Patch { port, .. }, _) => ("none".to_owned(), format!("patch: peer={port}")),
+                (Attachment::Link { line, port, .. }, _) => (line.to_string(), format!("link: peer={port}")),
                 (Attachment::Local, _) => ("none".to_owned(), "internal".to_owned()),
             };
             let _ = writeln!(text, "    {} {number}/{datapath_port}: ({kind})", port.name);
