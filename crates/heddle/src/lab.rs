@@ -3,16 +3,18 @@
 mod changes;
 
 use std::io::{IsTerminal, Read};
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use clap::{Args, Subcommand, ValueEnum};
 use heddle_lab::client::{Lab, Options, list};
 use heddle_lab::protocol::{Controller, Info, Progress, Wiring};
 use heddle_lab::supervisor::counted;
-use heddle_lab::topology::{FailMode, Host, MAX_FILE_SIZE, SpanningTree, Topology};
+use heddle_lab::topology::{FailMode, Host, MAX_FILE_SIZE, Profile, SpanningTree, Topology};
+use heddle_link::{LineStatistics, ProfileError};
 use heddle_openflow::Version;
 use heddle_switch::server::CONTROL_SOCKET;
 use serde_json::{Value, json};
@@ -20,6 +22,9 @@ use serde_json::{Value, json};
 use crate::output::{show, show_line};
 use crate::shell::Shell;
 use crate::{terminal, unixctl};
+
+/// Most lines about what did not keep up.
+const MOST_COMPLAINTS: usize = 10;
 
 /// What `heddle lab` takes.
 #[derive(Args)]
@@ -29,6 +34,7 @@ use crate::{terminal, unixctl};
     heddle lab                                            two hosts on a switch, and a shell\n  \
     heddle lab --topo tree,depth=2,fanout=3 --test pingall\n  \
     heddle lab --topo torus,4,4 --test pingall            rings of switches, under a spanning tree\n  \
+    heddle lab --topo linear,2 --link rate=100mbit,delay=10ms,loss=1% --seed 7\n  \
     heddle lab examples/campus.yaml --detach --name campus\n  \
     heddle lab --controller remote,ip=127.0.0.1,port=6653\n  \
     heddle lab stop campus"
@@ -64,6 +70,13 @@ pub struct Arguments {
     /// in the lab's own network namespace; tap where it can be had.
     #[arg(long, value_enum)]
     wiring: Option<Wires>,
+    /// What packets meet on links that the topology says nothing of, as rate=10mbit,delay=5ms,loss=1%; docs/links.md lists
+    /// the words. Mininet's tc,bw=10,delay=5ms is understood too.
+    #[arg(long, value_name = "SETTINGS", value_parser = parse_link)]
+    link: Option<Profile>,
+    /// What the dice of links are drawn with: the same seed, the same packets lost.
+    #[arg(long, value_name = "NUMBER")]
+    seed: Option<u64>,
     /// Its name among your labs.
     #[arg(long)]
     name: Option<String>,
@@ -147,6 +160,18 @@ enum Verb {
     /// Remove hosts, switches or links from a running lab.
     #[command(subcommand)]
     Remove(changes::Remove),
+    /// Show what packets meet on links and what has happened to them.
+    Links {
+        #[command(flatten)]
+        which: Which,
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Change what packets meet on the links between two nodes, or put their cable in or out.
+    Link(LinkChange),
+    /// Record what passes an interface of a lab, as pcapng, until Ctrl-C.
+    Capture(Capture),
     /// Print what stock clients need to reach a lab's switches: `eval $(heddle lab env)`.
     Env(Which),
     /// A shell on a running lab; it goes on when the shell ends.
@@ -160,6 +185,52 @@ enum Verb {
 struct Which {
     /// The lab's name; may be left out where only one runs.
     lab: Option<String>,
+}
+
+/// What `heddle lab link` takes.
+#[derive(Args)]
+#[command(after_help = "Examples:\n  \
+    heddle lab link h1 s1 rate=10mbit delay=5ms loss=1%\n  \
+    heddle lab link s1 s2 loss=0 --one-way                what else is set stays\n  \
+    heddle lab link s1 s2 perfect\n  \
+    heddle lab link s1 s2 down")]
+struct LinkChange {
+    /// The lab's name; may be left out where only one runs.
+    #[arg(long)]
+    lab: Option<String>,
+    /// One node.
+    a: String,
+    /// The other.
+    b: String,
+    /// up, down, or settings: what is not named stays.
+    #[arg(required = true)]
+    settings: Vec<String>,
+    /// Only on the way from the first node to the second.
+    #[arg(long)]
+    one_way: bool,
+}
+
+/// What `heddle lab capture` takes.
+#[derive(Args)]
+#[command(after_help = "Examples:\n  \
+    heddle lab capture h1-eth0 -w h1.pcapng\n  \
+    heddle lab capture s1 s2 --seconds 10 -w uplink.pcapng     s1's end of the link to s2\n  \
+    heddle lab capture h1 s1 | tcpdump -n -r -\n  \
+    heddle lab capture h1 s1 | wireshark -k -i -")]
+struct Capture {
+    /// The lab's name; may be left out where only one runs.
+    #[arg(long)]
+    lab: Option<String>,
+    /// An interface, as h1-eth0; or a node, with the node at the other end of its link.
+    interface: String,
+    /// The node at the other end.
+    to: Option<String>,
+    /// The file to write, or - for standard output, which is also where it goes if nothing is said.
+    #[arg(short, long, value_name = "FILE")]
+    write: Option<PathBuf>,
+    /// Ends by itself.
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
+    seconds: Option<u32>,
 }
 
 /// What `heddle exec` takes.
@@ -178,7 +249,8 @@ pub struct Exec {
     command: Vec<String>,
 }
 
-fn parse_controller(text: &str) -> Result<Controller, String> {
+/// Understands what `--controller` says.
+pub fn parse_controller(text: &str) -> Result<Controller, String> {
     let mut words = text.split(',');
     match words.next() {
         Some("built-in" | "builtin" | "default") if words.next().is_none() => Ok(Controller::BuiltIn),
@@ -203,6 +275,12 @@ fn parse_controller(text: &str) -> Result<Controller, String> {
     }
 }
 
+fn parse_link(text: &str) -> Result<Profile, String> {
+    // Mininet names the kind of link first; here is one for all.
+    let text = text.strip_prefix("tc,").unwrap_or(if text == "tc" { "" } else { text });
+    text.parse().map_err(|error: ProfileError| error.to_string())
+}
+
 /// Runs `heddle lab`.
 pub fn run(arguments: Arguments) -> Result<ExitCode> {
     match arguments.verb {
@@ -216,6 +294,9 @@ pub fn run(arguments: Arguments) -> Result<ExitCode> {
             show_line(format!("export OVS_RUNDIR={}", quoted(attach(which.lab.as_deref())?.run_directory())));
             Ok(ExitCode::SUCCESS)
         }
+        Some(Verb::Links { which, json }) => show_links(&which, json),
+        Some(Verb::Link(change)) => change_link(&change),
+        Some(Verb::Capture(arguments)) => capture(&arguments),
         Some(Verb::Shell(which)) => {
             let lab = attach(which.lab.as_deref())?;
             Shell::new(&lab)?.run()?;
@@ -256,24 +337,26 @@ fn topology(file: Option<&Path>, topo: Option<&str>) -> Result<Topology> {
         (None, Some(text)) if std::fs::metadata(text).is_ok_and(|file| !file.is_dir()) => Path::new(text),
         (None, Some(text)) => return Ok(Topology::from_spec(text)?),
     };
+    let text = read_file(path)
+        .context("topologies without a file: --topo linear,2, --topo tree,depth=2,fanout=3")?;
+    Topology::from_yaml(&text).with_context(|| path.display().to_string())
+}
+
+/// Reads a file of a lab, as far as such files may be long.
+pub fn read_file(path: &Path) -> Result<String> {
     // Read and not asked for its size, which that of a pipe or a device does not say.
-    let file = std::fs::File::open(path).with_context(|| {
-        format!(
-            "{} (topologies without a file: --topo linear,2, --topo tree,depth=2,fanout=3)",
-            path.display()
-        )
-    })?;
+    let file = std::fs::File::open(path).with_context(|| path.display().to_string())?;
     let mut text = String::new();
     let read = file.take(MAX_FILE_SIZE as u64 + 1).read_to_string(&mut text);
     if text.len() > MAX_FILE_SIZE {
         bail!("{}: more than the {MAX_FILE_SIZE} bytes that are read", path.display());
     }
     read.with_context(|| path.display().to_string())?;
-    Topology::from_yaml(&text).with_context(|| path.display().to_string())
+    Ok(text)
 }
 
 /// The name asked for, or the topology's, or `lab`, with a number where that runs already.
-fn free_name(wanted: Option<String>, topology: &Topology) -> String {
+pub fn free_name(wanted: Option<String>, topology: &Topology) -> String {
     let Some(name) = wanted else {
         let base = topology.name.clone().unwrap_or_else(|| "lab".into());
         let taken = list();
@@ -288,6 +371,13 @@ fn start(arguments: Arguments) -> Result<ExitCode> {
     let mut topology = topology(arguments.file.as_deref(), arguments.topo.as_deref())?;
     for switch in topology.switches.iter_mut().filter(|switch| switch.protocols.is_empty()) {
         switch.protocols.clone_from(&arguments.protocols);
+    }
+    if let Some(usual) = &arguments.link {
+        let ways = topology.links.iter_mut().flat_map(|link| [&mut link.a_to_b, &mut link.b_to_a]);
+        ways.filter(|way| way.is_perfect()).for_each(|way| way.clone_from(usual));
+    }
+    if let Some(seed) = arguments.seed {
+        topology.seed = seed;
     }
     if let Some(protocol) = arguments.spanning_tree {
         topology.spanning_tree = match protocol {
@@ -332,10 +422,128 @@ fn start(arguments: Arguments) -> Result<ExitCode> {
         Some(Test::Pingpair) => shell.ping_all(&shell.ends()?, false, 1),
         Some(Test::Iperf) => shell.iperf(&shell.ends()?).map(|()| true),
     };
+    show_fidelity(&lab);
     let begun = Instant::now();
     lab.stop()?;
     eprintln!("*** lab {name} ended in {:.2} s", begun.elapsed().as_secs_f64());
     Ok(if passed? { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Says at the end of a run whether its numbers are to be believed.
+fn show_fidelity(lab: &Lab) {
+    // A lab whose switch does not answer says so elsewhere.
+    let Ok(fidelity) = lab.fidelity() else { return };
+    if !fidelity.judged {
+        return;
+    }
+    if fidelity.kept {
+        return eprintln!("*** fidelity: kept; links let packets go when they were due");
+    }
+    eprintln!(
+        "*** fidelity: NOT kept; the machine was too slow for this lab, and numbers measured in it are wrong"
+    );
+    for complaint in fidelity.complaints.iter().take(MOST_COMPLAINTS) {
+        eprintln!("***   {complaint}");
+    }
+    let more = fidelity.complaints.len().saturating_sub(MOST_COMPLAINTS);
+    if more != 0 {
+        eprintln!("***   and {more} more");
+    }
+}
+
+fn change_link(change: &LinkChange) -> Result<ExitCode> {
+    let lab = attach(change.lab.as_deref())?;
+    let LinkChange { a, b, settings, one_way, .. } = change;
+    match settings.as_slice() {
+        [state] if matches!(state.as_str(), "up" | "down") => {
+            if *one_way {
+                bail!("a cable is out for both ways; loss=100% --one-way lets nothing pass one way");
+            }
+            lab.set_link(a, b, state == "up")?;
+        }
+        settings => lab.shape(a, b, &settings.join(" "), *one_way)?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn capture(arguments: &Capture) -> Result<ExitCode> {
+    let lab = attach(arguments.lab.as_deref())?;
+    let interface = match &arguments.to {
+        Some(to) => lab.interface(&arguments.interface, to)?,
+        None => arguments.interface.clone(),
+    };
+    let path = arguments.write.as_deref().filter(|path| *path != Path::new("-"));
+    let stdout = std::io::stdout();
+    if path.is_none() && stdout.is_terminal() {
+        bail!("a capture is no text: say -w FILE, or let a program read it, as `| tcpdump -n -r -`");
+    }
+    terminal::keep_interrupts();
+    let running = match path {
+        Some(path) => {
+            let file = std::fs::File::create(path).with_context(|| path.display().to_string())?;
+            lab.capture(&interface, file.as_fd())?
+        }
+        None => lab.capture(&interface, stdout.as_fd())?,
+    };
+    eprintln!("*** capturing {interface}; Ctrl-C ends it");
+    let end = arguments.seconds.map(|seconds| Instant::now() + Duration::from_secs(seconds.into()));
+    while !terminal::interrupted() && end.is_none_or(|end| Instant::now() < end) && !reader_is_gone(path) {
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    let (packets, missed) = running.stop()?;
+    let missed =
+        if missed == 0 { String::new() } else { format!(", and {missed} that were too many at once") };
+    eprintln!("*** {}{missed}", counted(packets as usize, "packet", "packets"));
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Whether whoever reads standard output has gone, where the capture goes there.
+fn reader_is_gone(path: Option<&Path>) -> bool {
+    use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+    let stdout = std::io::stdout();
+    let mut asked = [PollFd::new(stdout.as_fd(), PollFlags::empty())];
+    let answered = poll(&mut asked, PollTimeout::ZERO);
+    path.is_none()
+        && answered.is_ok()
+        && asked[0].revents().is_some_and(|seen| seen.contains(PollFlags::POLLERR))
+}
+
+fn show_links(which: &Which, json: bool) -> Result<ExitCode> {
+    let links = attach(which.lab.as_deref())?.links()?;
+    if json {
+        show_line(serde_json::to_string_pretty(&links)?);
+        return Ok(ExitCode::SUCCESS);
+    }
+    let mut rows = vec![["way", "settings", "delivered", "lost", "dropped", "on the way"].map(str::to_owned)];
+    for link in &links {
+        for (from, to, way) in [(&link.a, &link.b, &link.a_to_b), (&link.b, &link.a, &link.b_to_a)] {
+            let settings = if link.down { "down".to_owned() } else { way.profile.to_string() };
+            let count = |count: fn(&LineStatistics) -> u64| {
+                way.statistics.as_ref().map_or_else(|| "-".into(), |counted| count(counted).to_string())
+            };
+            rows.push([
+                format!("{} -> {}", from.interface(), to.interface()),
+                settings,
+                count(|counted| counted.delivered.packets),
+                count(|counted| counted.lost.packets),
+                count(|counted| {
+                    counted.queue_dropped.packets + counted.early_dropped.packets + counted.no_buffer.packets
+                }),
+                count(|counted| counted.backlog.packets),
+            ]);
+        }
+    }
+    let width = |column: usize| rows.iter().map(|row| row[column].len()).max().unwrap_or(0);
+    let widths: Vec<usize> = (0..rows[0].len()).map(width).collect();
+    for row in &rows {
+        let [way, settings, counts @ ..] = row;
+        let mut line = format!("{way:<0$}  {settings:<1$}", widths[0], widths[1]);
+        for (count, width) in counts.iter().zip(&widths[2..]) {
+            line.push_str(&format!("  {count:>width$}"));
+        }
+        show_line(line.trim_end());
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 fn counts(topology: &Topology) -> String {

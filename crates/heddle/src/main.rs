@@ -42,7 +42,7 @@ struct Cli {
 #[derive(Subcommand)]
 enum Verb {
     /// Start a lab of hosts and switches, or use one that runs.
-    Lab(lab::Arguments),
+    Lab(Box<lab::Arguments>),
     /// Run a program in a host of a running lab.
     Exec(lab::Exec),
     /// Run an OpenFlow 1.3 controller whose switches learn where addresses are.
@@ -168,7 +168,7 @@ fn main() -> ExitCode {
 
 fn run(verb: Verb) -> Result<ExitCode> {
     match verb {
-        Verb::Lab(arguments) => return lab::run(arguments),
+        Verb::Lab(arguments) => return lab::run(*arguments),
         Verb::Exec(arguments) => return lab::exec(&arguments),
         Verb::Controller { places, apps, rest, ofctl_rest } => {
             let web = controller::Web { rest, ofctl_rest };
@@ -206,7 +206,11 @@ fn run(verb: Verb) -> Result<ExitCode> {
         }
         Verb::LabSupervisor => heddle_lab::supervisor::run()?,
         Verb::LabWatch { run_directory, controller } => heddle_lab::watch::run(&run_directory, controller)?,
-        Verb::LabSwitch { rundir } => lab_switch::run(switch::new()?, &rundir)?,
+        Verb::LabSwitch { rundir } => {
+            // Before its threads are made, which take after it.
+            heddle_instance::sys::prefer_this_process();
+            lab_switch::run(switch::new()?, &rundir)?;
+        }
     }
     Ok(ExitCode::SUCCESS)
 }

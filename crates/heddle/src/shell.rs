@@ -135,6 +135,7 @@ impl<'a> Shell<'a> {
             Command::Link { a, b, up } => self.lab.set_link(&a, &b, up)?,
             Command::Add(additions) => show_change(&self.lab.add(additions)?, "added"),
             Command::Remove(removals) => show_change(&self.lab.remove(removals)?, "removed"),
+            Command::Shape { a, b, settings, one_way } => self.lab.shape(&a, &b, &settings, one_way)?,
             Command::Shell(line) => {
                 let mut process = Process::new("sh");
                 process.args(["-c", &line]).env("OVS_RUNDIR", self.lab.run_directory());

@@ -74,6 +74,10 @@ impl Instance for DummyInstance {
         Ok(())
     }
 
+    fn dropped(&self) -> Result<u64, Error> {
+        Ok(0)
+    }
+
     fn spawn(&self, program: Program) -> std::io::Result<Child> {
         command(program)?.spawn()
     }

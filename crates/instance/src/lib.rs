@@ -164,6 +164,11 @@ pub trait Instance: Send + Sync {
     /// # Errors
     /// The kernel's refusal.
     fn set_link(&self, device: &str, up: bool) -> Result<(), Error>;
+    /// How many packets its devices had no room for so far, in both directions.
+    ///
+    /// # Errors
+    /// The kernel's refusal.
+    fn dropped(&self) -> Result<u64, Error>;
     /// Starts a program inside.
     ///
     /// # Errors

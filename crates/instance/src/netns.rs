@@ -76,6 +76,14 @@ impl Instance for NetnsInstance {
         })
     }
 
+    fn dropped(&self) -> Result<u64, Error> {
+        self.inside(|| {
+            let table = fs::read_to_string("/proc/thread-self/net/dev")
+                .map_err(|e| system("reading the counters", &self.name, e))?;
+            Ok(table.lines().filter_map(dropped).sum())
+        })
+    }
+
     fn spawn(&self, mut program: Program) -> io::Result<Child> {
         let hosts = match program.hosts_file.take() {
             Some(path) => Some(CString::new(path.as_os_str().as_bytes())?),
@@ -177,6 +185,14 @@ fn put_aside(device: &str, name: &str) -> Result<(), Refused> {
     netlink.apply(vec![Request::set_link(index, None, None, false), Request::rename(index, name)])
 }
 
+/// What a line of `/proc/net/dev` counts as dropped: a device's name, and eight counters each of what it received and sent,
+/// of which the fourth is it.
+fn dropped(line: &str) -> Option<u64> {
+    let (_, counters) = line.split_once(':')?;
+    let counter = |place: usize| counters.split_ascii_whitespace().nth(place)?.parse::<u64>().ok();
+    Some(counter(3)?.saturating_add(counter(11)?))
+}
+
 /// The near end is the switch's alone: the kernel is kept from speaking or answering there by IPv6 itself.
 fn bring_up_near(netlink: &mut Netlink, near: &str) -> Result<(), Refused> {
     // The stronger of two means; the file is absent without IPv6, and read-only in some containers.
@@ -236,4 +252,16 @@ fn on_thread<T: Send>(name: &str, work: impl FnOnce() -> Result<T, Error> + Send
 
 fn system(what: &'static str, instance: &str, source: io::Error) -> Error {
     Error::System { what, instance: instance.to_owned(), source }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn drops_are_read_from_the_kernels_table() {
+        assert_eq!(dropped("Inter-|   Receive                            |  Transmit"), None);
+        assert_eq!(dropped("h1-eth0: 9 8 7 6 5 4 3 2 19 18 17 16 15 14 13 12"), Some(22));
+        assert_eq!(dropped("h1-eth0: 9 8 7"), None);
+    }
 }

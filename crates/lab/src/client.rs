@@ -19,7 +19,12 @@ use crate::protocol::{
 };
 use crate::switch_child::CHILD_SOCKET;
 use crate::topology::{Additions, FailMode, Removals, Topology};
+
 use crate::wire::Channel;
+
+mod links;
+
+pub use links::Capturing;
 
 /// Most bytes of a Unix socket's path (unix(7)), without the zero behind it.
 const MAX_SOCKET_PATH: usize = 107;

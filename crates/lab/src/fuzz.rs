@@ -60,6 +60,7 @@ fn yaml(topology: &Topology) -> String {
         Some(SpanningTree::Stp) => out.push_str("spanning_tree: stp\n"),
         Some(SpanningTree::Rstp) => out.push_str("spanning_tree: rstp\n"),
     }
+    let _ = writeln!(out, "seed: {}", topology.seed);
     out.push_str("hosts:\n");
     for host in &topology.hosts {
         let ip: Vec<String> =
@@ -96,8 +97,13 @@ fn yaml(topology: &Topology) -> String {
         let (a, b) = (&link.a, &link.b);
         let _ = writeln!(
             out,
-            "  - {{ a: {:?}, b: {:?}, a_port: {}, b_port: {} }}",
-            a.node, b.node, a.port, b.port
+            "  - {{ a: {:?}, b: {:?}, a_port: {}, b_port: {}, a_to_b: {}, b_to_a: {} }}",
+            a.node,
+            b.node,
+            a.port,
+            b.port,
+            serde_json::to_string(&link.a_to_b).expect("a profile can be written"),
+            serde_json::to_string(&link.b_to_a).expect("a profile can be written"),
         );
     }
     // A mapping without entries is written in brackets.

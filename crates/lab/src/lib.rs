@@ -1,11 +1,12 @@
 //! Topologies, the supervisor, links and hosts of a lab, tests across them.
 //!
-//! [`topology`] is pure. [`client`] starts and uses labs; [`supervisor`] is the process that a lab hangs
+//! [`topology`] and [`fidelity`] are pure. [`client`] starts and uses labs; [`supervisor`] is the process that a lab hangs
 //! from, [`watch`] the one that clears up behind it; both are hidden subcommands of the binary. [`protocol`]
 //! is what they say to one another over [`wire`].
 #![forbid(unsafe_code)]
 
 pub mod client;
+pub mod fidelity;
 #[doc(hidden)]
 pub mod fuzz;
 pub mod protocol;

@@ -3,10 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
+use heddle_link::LineStatistics;
 use heddle_switch::config::Status;
 use serde::{Deserialize, Serialize};
 
-use crate::topology::{Additions, FailMode, Parts, Removals, Topology};
+pub use crate::fidelity::Fidelity;
+use crate::topology::{Additions, End, FailMode, Parts, Profile, Removals, Topology};
 
 /// Who programs the switches.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -123,6 +125,29 @@ pub enum Request {
         /// The version that is known.
         but: Option<u64>,
     },
+    /// Change what packets meet on the links between two nodes.
+    Shape {
+        /// One node.
+        a: String,
+        /// The other.
+        b: String,
+        /// What changes, in the words of a [`Profile`].
+        settings: String,
+        /// Only on the way from `a` to `b`.
+        one_way: bool,
+    },
+    /// Write what passes an interface to the descriptor that rides along, as pcapng, until the connection ends or
+    /// [`Request::StopCapture`] comes.
+    Capture {
+        /// The interface's name, as `h1-eth0` or `s1-eth2`.
+        interface: String,
+    },
+    /// End the capture of this connection.
+    StopCapture,
+    /// What has happened on links.
+    Links,
+    /// Whether the machine keeps up with the links.
+    Fidelity,
     /// End the lab.
     Stop,
 }
@@ -148,6 +173,17 @@ pub enum Reply {
         /// The topology; absent where that version is known.
         topology: Option<Box<Topology>>,
     },
+    /// A capture has ended.
+    Captured {
+        /// Packets that it has written.
+        packets: u64,
+        /// Packets that passed while the writer was behind.
+        missed: u64,
+    },
+    /// Each link, in the order of the topology.
+    Links(Vec<LinkReport>),
+    /// Whether the machine keeps up.
+    Fidelity(Fidelity),
     /// Done.
     Done,
     /// What was wrong, naming the object.
@@ -177,6 +213,30 @@ pub struct Info {
     pub links_down: BTreeSet<usize>,
     /// How the switch fares; absent while it is being restarted.
     pub switch: Option<Status>,
+}
+
+/// A link and what has happened on it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LinkReport {
+    /// One end.
+    pub a: End,
+    /// The other.
+    pub b: End,
+    /// Whether its cable is out.
+    pub down: bool,
+    /// The way from `a` to `b`.
+    pub a_to_b: WayReport,
+    /// The way from `b` to `a`.
+    pub b_to_a: WayReport,
+}
+
+/// One way of a link.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct WayReport {
+    /// What packets meet.
+    pub profile: Profile,
+    /// What has happened; absent where packets have always passed as if there were no link.
+    pub statistics: Option<LineStatistics>,
 }
 
 /// One pair of hosts.

@@ -3,8 +3,10 @@
 
 use std::fmt::Write as _;
 
+use heddle_link::ProfileError;
+
 use crate::protocol::{Changed, Info, Pinged};
-use crate::topology::{Additions, NewHost, NewLink, NewSwitch, Removals, Topology};
+use crate::topology::{Additions, NewHost, NewLink, NewSwitch, Profile, Removals, Topology};
 
 /// What a line asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,6 +43,17 @@ pub enum Command {
     Add(Additions),
     /// `remove NODE ..`, `remove link A B`.
     Remove(Removals),
+    /// `link A B SETTINGS`, or `link A -> B SETTINGS` for one way.
+    Shape {
+        /// One node.
+        a: String,
+        /// The other.
+        b: String,
+        /// In the words of a profile.
+        settings: String,
+        /// Only from `a` to `b`.
+        one_way: bool,
+    },
     /// `sh COMMAND`: on the machine, outside the lab.
     Shell(String),
     /// `source FILE`.
@@ -70,8 +83,9 @@ const HELP: &str = "nodes  net  links  dump  intfs  ports        show the topolo
                     link A B up|down                             a cable in or out\n\
                     add host NAME [SWITCH ..] [ip=ADDRESS/LENGTH,..] [mac=ADDRESS]\n\
                     add switch NAME [NODE ..] [dpid=NUMBER]      \n\
-                    add link A B        remove link A B          \n\
+                    add link A B [delay=5ms ..]   remove link A B\n\
                     remove NODE ..                               hosts and switches, with their links\n\
+                    link A B rate=10mbit delay=5ms ..            what packets meet; A -> B for one way\n\
                     HOST COMMAND ..                              run a command in a host\n\
                     sh COMMAND  source FILE  time COMMAND        \n\
                     exit  quit\n";
@@ -153,7 +167,22 @@ fn link(rest: &str) -> Command {
         [a, b, state @ ("up" | "down")] => {
             Command::Link { a: (*a).to_owned(), b: (*b).to_owned(), up: *state == "up" }
         }
-        _ => Command::Wrong("link takes two nodes and up or down".into()),
+        [a, "->", b, settings @ ..] if !settings.is_empty() => shape(a, b, settings, true),
+        [a, b, settings @ ..] if !settings.is_empty() && *a != "->" && *b != "->" => {
+            shape(a, b, settings, false)
+        }
+        _ => Command::Wrong("link takes two nodes, and up, down or settings such as delay=5ms".into()),
+    }
+}
+
+fn shape(a: &str, b: &str, settings: &[&str], one_way: bool) -> Command {
+    // What can be said of the settings without the lab is said at once.
+    match Profile::default().apply(&settings.join(" ")) {
+        // That others are there already may make good what is wrong alone.
+        Ok(()) | Err(ProfileError::Value { key: "reorder" | "ecn", .. }) => {
+            Command::Shape { a: a.to_owned(), b: b.to_owned(), settings: settings.join(" "), one_way }
+        }
+        Err(error) => Command::Wrong(error.to_string()),
     }
 }
 
@@ -187,8 +216,8 @@ fn add(rest: &str) -> Result<Additions, String> {
             Ok(Additions { switches: vec![switch], links: links(name, others), ..Additions::default() })
         }
         ["link", a, b] => {
-            only(&[])?;
-            Ok(Additions { links: vec![new_link(a, b)], ..Additions::default() })
+            let link = NewLink { settings: options.join(" "), ..new_link(a, b) };
+            Ok(Additions { links: vec![link], ..Additions::default() })
         }
         _ => Err("add takes `host NAME`, `switch NAME`, each with nodes to link it to, or `link A B`".into()),
     }
@@ -279,9 +308,19 @@ fn each(
 pub fn show_links(info: &Info) -> String {
     let line = |(number, link): (usize, &crate::topology::Link)| {
         let state = if info.links_down.contains(&number) { "MISSING MISSING" } else { "OK OK" };
-        format!("{}<->{} ({state}) \n", link.a.interface(), link.b.interface())
+        format!("{}<->{} ({state}) {}\n", link.a.interface(), link.b.interface(), show_settings(link))
     };
     info.launch.topology.links.iter().enumerate().map(line).collect()
+}
+
+/// What packets meet on a link; nothing where they meet nothing.
+#[must_use]
+pub fn show_settings(link: &crate::topology::Link) -> String {
+    match (&link.a_to_b, &link.b_to_a) {
+        (forth, back) if forth.is_perfect() && back.is_perfect() => String::new(),
+        (forth, back) if forth == back => forth.to_string(),
+        (forth, back) => format!("forth {forth}; back {back}"),
+    }
 }
 
 fn dump(topology: &Topology) -> String {

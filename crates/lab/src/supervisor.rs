@@ -26,6 +26,7 @@ use crate::wire::Channel;
 
 mod changes;
 mod hosts;
+mod links;
 mod requests;
 mod work;
 
@@ -70,6 +71,11 @@ impl Lab {
     /// What the lab consists of now.
     fn world(&self) -> World {
         self.world.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn set_topology(&self, topology: Topology) {
+        let hosts = Hosts::clone(&self.world().hosts);
+        self.set_world(topology, hosts);
     }
 
     fn set_world(&self, topology: Topology, hosts: Hosts) {
@@ -127,7 +133,7 @@ fn start(mut launch: Launch, starter: &Channel) -> Result<Arc<Lab>, String> {
     }
     let topology = &launch.topology;
     let bridges = switch_child::bridges(&launch, &topology.switches, topology.spanning_tree);
-    let fate = Arc::new(Fate::new(Wanted { bridges, ports }));
+    let fate = Arc::new(Fate::new(Wanted { bridges, ports, lines: links::all(topology) }));
     let (tell, told) = mpsc::channel();
     let (kept, reap, fared) = (launch.clone(), reaper.clone(), fate.clone());
     let warnings = starter.try_clone().map_err(|e| e.to_string())?;

@@ -1,7 +1,7 @@
 //! The switch process: started, told its configuration, and replaced when it dies. The supervisor keeps the
 //! TAP descriptors, so that a crash or an upgrade of the switch costs packets and not the lab.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs::File;
 use std::io::{self, IoSlice};
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -13,8 +13,8 @@ use std::time::{Duration, Instant};
 
 use heddle_instance::sys;
 use heddle_switch::config::{
-    BridgeConfig, FailMode, FromSwitch, LinkConfig, MAX_DATAGRAM, MAX_DESCRIPTORS, PortConfig, PortKind,
-    SpanningTree, Status, ToSwitch,
+    BridgeConfig, CaptureConfig, FailMode, FromSwitch, LINES_A_MESSAGE, LineConfig, LineReport, LinkConfig,
+    MAX_DATAGRAM, MAX_DESCRIPTORS, PortConfig, PortKind, SpanningTree, Status, ToSwitch,
 };
 use nix::sys::signal::{Signal, kill};
 use nix::sys::socket::{
@@ -62,6 +62,8 @@ pub(crate) type Port = (String, PortConfig, Option<Tap>);
 pub(crate) struct Wanted {
     pub(crate) bridges: Vec<BridgeConfig>,
     pub(crate) ports: Vec<Port>,
+    /// Lines that have been given a profile, by bridge and port number.
+    pub(crate) lines: BTreeMap<(String, u32), LineConfig>,
 }
 
 /// The switch as all threads of the supervisor see it.
@@ -70,6 +72,8 @@ pub(crate) struct Fate {
     pub(crate) restarts: AtomicU32,
     pub(crate) outage_ms: AtomicU64,
     pub(crate) stopping: AtomicBool,
+    /// How many captures there were.
+    captures: AtomicU64,
     wanted: Mutex<Wanted>,
     /// The socket of the switch that runs and is configured.
     socket: Mutex<Option<OwnedFd>>,
@@ -86,9 +90,13 @@ impl Fate {
     }
 
     fn ask(&self, message: &ToSwitch) -> Result<FromSwitch, String> {
+        self.ask_with(message, &[])
+    }
+
+    fn ask_with(&self, message: &ToSwitch, descriptors: &[i32]) -> Result<FromSwitch, String> {
         let socket = self.socket.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(socket) = &*socket else { return Err("the switch is being restarted".into()) };
-        tell(socket, message, &[]).map_err(|trouble| match trouble {
+        tell(socket, message, descriptors).map_err(|trouble| match trouble {
             Trouble::Refused(why) => why,
             Trouble::Lost(error) => format!("the switch does not answer: {error}"),
         })
@@ -127,6 +135,7 @@ impl Fate {
             wanted.bridges.iter().cloned().partition(|bridge| bridges.contains(bridge.name.as_str()));
         self.tell_running(|socket| send_removals(socket, &stay, &gone, ports))?;
         wanted.bridges = stay;
+        wanted.lines.retain(|place, _| !bridges.contains(place.0.as_str()) && !ports.contains(place));
         // The bridge's ports, and with them the TAPs, whether they were named or not.
         wanted.ports.retain(|(bridge, port, _)| {
             !bridges.contains(bridge.as_str()) && !ports.contains(&(bridge.clone(), port.ofport))
@@ -162,6 +171,46 @@ impl Fate {
         self.ask(&ToSwitch::Links { links }).map(|_| ())
     }
 
+    /// Gives lines their profiles; a switch that is started later gives them the same.
+    ///
+    /// # Errors
+    /// The switch refuses.
+    pub(crate) fn set_lines(&self, lines: Vec<LineConfig>) -> Result<(), String> {
+        let mut wanted = self.wanted();
+        self.tell_running(|socket| send_lines(socket, &lines))?;
+        for line in lines {
+            wanted.lines.insert((line.bridge.clone(), line.ofport), line);
+        }
+        Ok(())
+    }
+
+    /// What has happened on lines.
+    pub(crate) fn line_reports(&self) -> Result<Vec<LineReport>, String> {
+        let mut reports = vec![];
+        loop {
+            match self.ask(&ToSwitch::LineReports { from: reports.len() })? {
+                FromSwitch::LineReports { lines } if lines.is_empty() => return Ok(reports),
+                FromSwitch::LineReports { lines } => reports.extend(lines),
+                other => return Err(unexpected(&other)),
+            }
+        }
+    }
+
+    /// Begins a capture, and returns its number.
+    pub(crate) fn start_capture(&self, mut capture: CaptureConfig, to: &OwnedFd) -> Result<u64, String> {
+        capture.id = self.captures.fetch_add(1, Ordering::Relaxed);
+        let id = capture.id;
+        self.ask_with(&ToSwitch::Capture { capture }, &[to.as_raw_fd()]).map(|_| id)
+    }
+
+    /// Ends a capture: the packets that were written, and those that were missed.
+    pub(crate) fn stop_capture(&self, id: u64) -> Result<(u64, u64), String> {
+        match self.ask(&ToSwitch::StopCapture { id })? {
+            FromSwitch::Captured { packets, missed } => Ok((packets, missed)),
+            other => Err(unexpected(&other)),
+        }
+    }
+
     /// The ports whose cable is out, by bridge and number.
     pub(crate) fn ports_down(&self) -> Vec<(String, u32)> {
         let wanted = self.wanted();
@@ -173,13 +222,17 @@ impl Fate {
     pub(crate) fn status(&self) -> Result<Status, String> {
         match self.ask(&ToSwitch::Status)? {
             FromSwitch::Status { status } => Ok(status),
-            other => Err(format!("the switch gave an answer to another question: {other:?}")),
+            other => Err(unexpected(&other)),
         }
     }
 
     fn set_socket(&self, socket: Option<OwnedFd>) {
         *self.socket.lock().unwrap_or_else(PoisonError::into_inner) = socket;
     }
+}
+
+fn unexpected(answer: &FromSwitch) -> String {
+    format!("the switch gave an answer to another question: {answer:?}")
 }
 
 /// Bridges without ports, as the launch wants them, for these switches.
@@ -296,7 +349,17 @@ fn start(launch: &Launch, reaper: &Reaper) -> io::Result<(i32, OwnedFd)> {
 
 fn configure(socket: &OwnedFd, wanted: &Wanted) -> Result<(), Trouble> {
     answer(socket)?;
-    send(socket, &wanted.bridges, 0, &wanted.ports)
+    send(socket, &wanted.bridges, 0, &wanted.ports)?;
+    let lines: Vec<LineConfig> = wanted.lines.values().cloned().collect();
+    send_lines(socket, &lines)
+}
+
+/// Tells of lines.
+fn send_lines(socket: &OwnedFd, lines: &[LineConfig]) -> Result<(), Trouble> {
+    for lines in lines.chunks(LINES_A_MESSAGE) {
+        tell(socket, &ToSwitch::Lines { lines: lines.to_vec() }, &[])?;
+    }
+    Ok(())
 }
 
 /// Tells of the bridges from `first` on, and of ports of any of them.

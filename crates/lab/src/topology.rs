@@ -13,7 +13,9 @@ use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 pub use change::{Additions, NewHost, NewLink, NewRoute, NewSwitch, Parts, Removals};
+pub use file::TopologyFile;
 pub use heddle_instance::{Prefix, Route};
+pub use heddle_link::Profile;
 pub use heddle_switch::config::{FailMode, SpanningTree};
 use serde::{Deserialize, Serialize};
 
@@ -45,6 +47,14 @@ pub struct Topology {
     /// The spanning tree protocol of all switches.
     #[serde(default)]
     pub spanning_tree: Option<SpanningTree>,
+    /// What the links' dice are drawn with: the same fates for the same seed.
+    #[serde(default = "default_seed")]
+    pub seed: u64,
+}
+
+/// The seed of topologies that name none.
+pub(crate) fn default_seed() -> u64 {
+    1
 }
 
 /// One host. Its addresses belong to its first device.
@@ -88,6 +98,20 @@ pub struct Link {
     pub a: End,
     /// The other.
     pub b: End,
+    /// What packets meet on the way from `a` to `b`.
+    #[serde(default)]
+    pub a_to_b: Profile,
+    /// What packets meet on the way from `b` to `a`.
+    #[serde(default)]
+    pub b_to_a: Profile,
+}
+
+impl Link {
+    /// Whether packets meet anything on it.
+    #[must_use]
+    pub fn has_settings(&self) -> bool {
+        !self.a_to_b.is_perfect() || !self.b_to_a.is_perfect()
+    }
 }
 
 /// One end of a link.
@@ -193,11 +217,13 @@ impl Topology {
 struct WantedLink {
     nodes: [String; 2],
     ports: [Option<u32>; 2],
+    /// Forth and back.
+    profiles: [Profile; 2],
 }
 
 impl WantedLink {
     fn new(a: impl Into<String>, b: impl Into<String>) -> Self {
-        Self { nodes: [a.into(), b.into()], ports: [None; 2] }
+        Self { nodes: [a.into(), b.into()], ports: [None; 2], profiles: Default::default() }
     }
 }
 
@@ -268,13 +294,14 @@ fn assemble(
         Ok(end)
     };
     let mut links = Vec::with_capacity(wanted.len());
-    for link in &wanted {
+    for link in wanted {
         let is_switch = |i: usize| kinds.get(link.nodes[i].as_str()) == Some(&true);
         let a = number(&link.nodes[0], link.ports[0], is_switch(0))?;
         let b = number(&link.nodes[1], link.ports[1], is_switch(1))?;
-        links.push(Link { a, b });
+        let [a_to_b, b_to_a] = link.profiles;
+        links.push(Link { a, b, a_to_b, b_to_a });
     }
-    Ok(Topology { name, hosts, switches, links, spanning_tree: None })
+    Ok(Topology { name, hosts, switches, links, spanning_tree: None, seed: default_seed() })
 }
 
 fn check_counts(hosts: usize, switches: usize, links: usize) -> Result<(), TopologyError> {

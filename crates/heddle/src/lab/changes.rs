@@ -73,6 +73,8 @@ pub enum Add {
         a: String,
         /// The other.
         b: String,
+        /// What packets meet on it, as delay=5ms; nothing where nothing is given.
+        settings: Vec<String>,
         /// The port number at the first end; the lowest that is free where none is given.
         #[arg(long)]
         a_port: Option<u32>,
@@ -140,8 +142,8 @@ pub fn add(what: Add) -> Result<ExitCode> {
             let switch = NewSwitch { name, dpid, fail_mode: fail_mode.map(Into::into), protocols };
             (Additions { switches: vec![switch], links, ..Additions::default() }, common)
         }
-        Add::Link { a, b, a_port, b_port, common } => {
-            let links = vec![NewLink { a, b, a_port, b_port }];
+        Add::Link { a, b, settings, a_port, b_port, common } => {
+            let links = vec![NewLink { a, b, a_port, b_port, settings: settings.join(" ") }];
             (Additions { links, ..Additions::default() }, common)
         }
     };

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use heddle_instance::Remains;
 
 use super::hosts::{Held, Job, Made, ends_by_host, make};
-use super::{Lab, World, patches, ring_warning};
+use super::{Lab, World, links, patches, ring_warning};
 use crate::protocol::{Changed, Wiring};
 use crate::switch_child::{self, Port};
 use crate::topology::{Additions, Host, Link, Parts, Removals, Topology};
@@ -45,7 +45,8 @@ impl Changes {
         Ok(Self { one: Mutex::default(), wiring, buriers })
     }
 
-    fn one(&self) -> MutexGuard<'_, ()> {
+    /// Held while a change is made.
+    pub(super) fn one(&self) -> MutexGuard<'_, ()> {
         self.one.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -68,8 +69,10 @@ pub(super) fn add(lab: &Lab, additions: &Additions) -> Result<Changed, String> {
     hosts.extend(new.made.iter().map(|made| (made.name.clone(), made.held.clone())));
     let places = ports.iter().map(|(bridge, port, _)| (bridge.clone(), port.ofport)).collect();
     let bridges = switch_child::bridges(&lab.launch, &added.switches, topology.spanning_tree);
+    let lines = added.links.iter().filter(|link| link.has_settings());
+    let lines: Vec<_> = lines.flat_map(|link| links::lines(&topology, link)).collect();
     lab.fate.add(bridges, ports)?;
-    if let Err(error) = hosts_file.publish() {
+    if let Err(error) = lab.fate.set_lines(lines).and_then(|()| hosts_file.publish()) {
         let bridges = added.switches.iter().map(|switch| switch.name.as_str()).collect();
         lab.fate.remove(&bridges, &places)?;
         return Err(error);

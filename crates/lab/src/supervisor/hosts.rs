@@ -123,6 +123,11 @@ fn job_done(job: &Job<'_>, wiring: Wiring, made: &Mutex<Vec<Made>>) -> Result<()
 }
 
 impl Held {
+    /// How many packets its devices had no room for.
+    pub(super) fn dropped(&self) -> Result<u64, heddle_instance::Error> {
+        self.instance.dropped()
+    }
+
     fn new(name: &str, wiring: Wiring) -> Result<Self, heddle_instance::Error> {
         let instance = NetnsProvider.create(name)?;
         Ok(Self { instance, wiring, devices: Mutex::default(), gone: RwLock::new(false) })

@@ -11,13 +11,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use heddle_instance::Program;
-use heddle_switch::config::LinkConfig;
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 
 use super::hosts::Held;
 use super::work::{self, Work};
-use super::{Lab, World, changes};
+use super::{Lab, World, changes, links};
 use crate::protocol::{Info, Launch, Pinged, Reply, Request, Throughput};
 use crate::topology::{End, Host, Topology};
 use crate::wire::Channel;
@@ -48,7 +47,6 @@ pub(super) fn converse(lab: &Lab, mut channel: Channel, stop: &Sender<()>) {
             Request::Iperf { client, server, seconds } => {
                 return work::answer(lab, channel, |work| iperf(work, &client, &server, seconds));
             }
-            Request::Link { a, b, up } => set_link(lab, &a, &b, up),
             Request::Add(additions) => {
                 changes::add(lab, &additions).map(|changed| Reply::Changed(Box::new(changed)))
             }
@@ -56,6 +54,14 @@ pub(super) fn converse(lab: &Lab, mut channel: Channel, stop: &Sender<()>) {
                 changes::remove(lab, &removals).map(|changed| Reply::Changed(Box::new(changed)))
             }
             Request::Topology { but } => Ok(topology(lab, but)),
+            Request::Link { a, b, up } => links::set_cable(lab, &a, &b, up),
+            Request::Capture { interface } => {
+                return links::capture(lab, &interface, descriptors.into_iter().next(), channel);
+            }
+            Request::StopCapture => Err("nothing is captured on this connection".into()),
+            Request::Shape { a, b, settings, one_way } => links::shape(lab, [&a, &b], &settings, one_way),
+            Request::Links => links::reports(lab).map(Reply::Links),
+            Request::Fidelity => links::fidelity(lab).map(Reply::Fidelity),
             Request::Stop => {
                 let _ = channel.send(&Reply::Done, &[]);
                 let _ = stop.send(());
@@ -241,23 +247,4 @@ fn iperf_client(work: &Work<'_>, client: &str, address: &str, seconds: u32) -> R
         last = value["error"].as_str().unwrap_or("iperf3 gave no result").to_owned();
     }
     Err(last)
-}
-
-/// Puts the cables of all links between two nodes in or out.
-fn set_link(lab: &Lab, a: &str, b: &str, up: bool) -> Result<Reply, String> {
-    let topology = lab.world().topology;
-    for node in [a, b] {
-        if topology.host(node).is_none() && !topology.is_switch(node) {
-            return Err(format!("the lab has no host or switch {node}"));
-        }
-    }
-    let between = |near: &End, far: &End| near.node == a && far.node == b;
-    let links = topology.links.iter().filter(|link| between(&link.a, &link.b) || between(&link.b, &link.a));
-    let ends = links.flat_map(|link| [&link.a, &link.b]).filter(|end| topology.is_switch(&end.node));
-    let links: Vec<LinkConfig> =
-        ends.map(|end| LinkConfig { bridge: end.node.clone(), ofport: end.port, down: !up }).collect();
-    if links.is_empty() {
-        return Err(format!("there is no link between {a} and {b}"));
-    }
-    lab.fate.set_links(links).map(|()| Reply::Done)
 }

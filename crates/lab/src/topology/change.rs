@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 
 use super::file::{FileHost, FileRoute, FileSwitch, make_host, make_switch};
 use super::{
-    FailMode, Host, Link, MAX_HOSTS, Switch, Topology, TopologyError, WantedLink, assemble, check_counts,
-    default_host, fail,
+    FailMode, Host, Link, MAX_HOSTS, Profile, Switch, Topology, TopologyError, WantedLink, assemble,
+    check_counts, default_host, fail,
 };
 
 /// What is to be added; all of it or nothing.
@@ -76,6 +76,8 @@ pub struct NewLink {
     pub a_port: Option<u32>,
     /// The port there.
     pub b_port: Option<u32>,
+    /// What packets meet, both ways, in the words of a [`Profile`].
+    pub settings: String,
 }
 
 /// What is to be removed; all of it or nothing.
@@ -129,14 +131,21 @@ impl Topology {
             ports: [Some(link.a.port), Some(link.b.port)],
             ..WantedLink::new(&link.a.node, &link.b.node)
         });
-        let new = additions.links.iter().map(|link| WantedLink {
-            ports: [link.a_port, link.b_port],
-            ..WantedLink::new(&link.a, &link.b)
-        });
-        let mut whole = assemble(self.name.clone(), hosts, switches, known.chain(new).collect())?;
+        let mut links: Vec<WantedLink> = known.collect();
+        for link in &additions.links {
+            let mut profile = Profile::default();
+            let set = profile.apply(&link.settings);
+            set.map_err(|error| TopologyError(format!("the link {} - {}: {error}", link.a, link.b)))?;
+            links.push(WantedLink {
+                ports: [link.a_port, link.b_port],
+                profiles: [profile.clone(), profile],
+                ..WantedLink::new(&link.a, &link.b)
+            });
+        }
+        let mut whole = assemble(self.name.clone(), hosts, switches, links)?;
         // Those that were there are what they were in all that a link may have.
         whole.links[..self.links.len()].clone_from_slice(&self.links);
-        whole.spanning_tree = self.spanning_tree;
+        (whole.spanning_tree, whole.seed) = (self.spanning_tree, self.seed);
         let added = Parts {
             hosts: whole.hosts[self.hosts.len()..].to_vec(),
             switches: whole.switches[self.switches.len()..].to_vec(),
@@ -154,8 +163,12 @@ impl Topology {
         let switches: HashSet<&str> = removals.switches.iter().map(String::as_str).collect();
         let pairs: HashSet<[&str; 2]> = removals.links.iter().map(|[a, b]| ordered(a, b)).collect();
         let mut removed = Parts::default();
-        let mut whole =
-            Self { name: self.name.clone(), spanning_tree: self.spanning_tree, ..Self::default() };
+        let mut whole = Self {
+            name: self.name.clone(),
+            spanning_tree: self.spanning_tree,
+            seed: self.seed,
+            ..Self::default()
+        };
         for host in &self.hosts {
             let gone = hosts.contains(host.name.as_str());
             if gone { &mut removed.hosts } else { &mut whole.hosts }.push(host.clone());

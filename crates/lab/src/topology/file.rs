@@ -1,5 +1,6 @@
 //! Topology files. Unknown keys are refused, because a misspelt key that is ignored costs an afternoon.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::marker::PhantomData;
 
@@ -8,9 +9,24 @@ use serde::Deserialize;
 use serde::de::{Deserializer, Error as _, MapAccess, Visitor};
 
 use super::{
-    FailMode, Host, MAX_FILE_SIZE, MAX_LINKS, Prefix, Route, SpanningTree, Switch, Topology, TopologyError,
-    WantedLink, assemble, default_datapath_id, default_host, fail,
+    FailMode, Host, MAX_FILE_SIZE, MAX_LINKS, Prefix, Profile, Route, SpanningTree, Switch, Topology,
+    TopologyError, WantedLink, assemble, default_datapath_id, default_host, fail,
 };
+
+/// A topology as a file says it, before it is checked: also a part of files that say more.
+#[derive(Deserialize)]
+#[serde(transparent)]
+pub struct TopologyFile(File);
+
+impl TopologyFile {
+    /// The topology.
+    ///
+    /// # Errors
+    /// A sentence that names the object that is wrong.
+    pub fn topology(self) -> Result<Topology, TopologyError> {
+        assembled(self.0)
+    }
+}
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -23,6 +39,10 @@ struct File {
     #[serde(default)]
     links: Vec<FileLink>,
     spanning_tree: Option<SpanningTree>,
+    /// What links are like that do not say.
+    #[serde(default)]
+    link: Settings,
+    seed: Option<u64>,
 }
 
 #[derive(Default, Deserialize)]
@@ -51,19 +71,51 @@ pub(super) struct FileSwitch {
 }
 
 #[derive(Deserialize)]
-#[serde(untagged, expecting = "a link is written [a, b] or {a: NODE, b: NODE, a_port: N, b_port: N}")]
+#[serde(
+    untagged,
+    expecting = "a link is written [a, b] or {a: NODE, b: NODE, a_port: N, b_port: N, rate: RATE, ...}"
+)]
 enum FileLink {
     Pair([String; 2]),
     Ends(FileEnds),
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
 struct FileEnds {
     a: String,
     b: String,
     a_port: Option<u32>,
     b_port: Option<u32>,
+    #[serde(default)]
+    a_to_b: Settings,
+    #[serde(default)]
+    b_to_a: Settings,
+    /// What holds both ways.
+    #[serde(flatten)]
+    both: Settings,
+}
+
+/// Settings of a profile, in the words of [`Profile`]'s text.
+type Settings = BTreeMap<String, Setting>;
+
+#[derive(Deserialize)]
+#[serde(untagged, expecting = "a setting of a link is a word, a number, or true")]
+enum Setting {
+    Flag(bool),
+    Whole(u64),
+    Number(f64),
+    Text(String),
+}
+
+impl fmt::Display for Setting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Flag(flag) => write!(f, "{flag}"),
+            Self::Whole(number) => write!(f, "{number}"),
+            Self::Number(number) => write!(f, "{number}"),
+            Self::Text(text) => f.write_str(text),
+        }
+    }
 }
 
 pub(super) fn parse(text: &str) -> Result<Topology, TopologyError> {
@@ -77,7 +129,10 @@ pub(super) fn parse(text: &str) -> Result<Topology, TopologyError> {
     let wrong = |e: serde_saphyr::Error| {
         e.to_string().replace(", set DuplicateKeyPolicy in Options if acceptable", "")
     };
-    let file: File = serde_saphyr::from_str(text).map_err(|e| TopologyError(wrong(e)))?;
+    assembled(serde_saphyr::from_str(text).map_err(|e| TopologyError(wrong(e)))?)
+}
+
+fn assembled(file: File) -> Result<Topology, TopologyError> {
     if file.links.len() > MAX_LINKS {
         return fail(format!(
             "{} links are more than the {MAX_LINKS} that one lab may have",
@@ -90,15 +145,33 @@ pub(super) fn parse(text: &str) -> Result<Topology, TopologyError> {
     let hosts = file.hosts.0.into_iter().enumerate().map(|(i, (name, host))| make_host(name, i + 1, host));
     let switches = file.switches.0.into_iter().map(|(name, switch)| make_switch(name, switch));
     let (hosts, switches) = (hosts.collect::<Result<_, _>>()?, switches.collect::<Result<_, _>>()?);
-    let topology = assemble(file.name, hosts, switches, file.links.into_iter().map(want).collect())?;
-    Ok(Topology { spanning_tree: file.spanning_tree, ..topology })
+    let usual = profile(Profile::default(), &file.link, "link")?;
+    let links: Vec<WantedLink> =
+        file.links.into_iter().map(|link| want(link, &usual)).collect::<Result<_, _>>()?;
+    let topology = assemble(file.name, hosts, switches, links)?;
+    let seed = file.seed.unwrap_or(topology.seed);
+    Ok(Topology { spanning_tree: file.spanning_tree, seed, ..topology })
 }
 
-fn want(link: FileLink) -> WantedLink {
+fn want(link: FileLink, usual: &Profile) -> Result<WantedLink, TopologyError> {
     match link {
-        FileLink::Pair([a, b]) => WantedLink::new(a, b),
-        FileLink::Ends(e) => WantedLink { nodes: [e.a, e.b], ports: [e.a_port, e.b_port] },
+        FileLink::Pair([a, b]) => {
+            Ok(WantedLink { profiles: [usual.clone(), usual.clone()], ..WantedLink::new(a, b) })
+        }
+        FileLink::Ends(e) => {
+            let name = format!("the link {} - {}", e.a, e.b);
+            let both = profile(usual.clone(), &e.both, &name)?;
+            let profiles = [profile(both.clone(), &e.a_to_b, &name)?, profile(both, &e.b_to_a, &name)?];
+            Ok(WantedLink { nodes: [e.a, e.b], ports: [e.a_port, e.b_port], profiles })
+        }
     }
+}
+
+/// A profile with these settings changed.
+fn profile(mut profile: Profile, settings: &Settings, of: &str) -> Result<Profile, TopologyError> {
+    let words: Vec<String> = settings.iter().map(|(key, value)| format!("{key}={value}")).collect();
+    profile.apply(&words.join(" ")).map_err(|error| TopologyError(format!("{of}: {error}")))?;
+    Ok(profile)
 }
 
 pub(super) fn make_host(name: String, n: usize, given: FileHost) -> Result<Host, TopologyError> {

@@ -1,0 +1,130 @@
+//! Links with settings, captures and experiments as a user has them: real hosts, real programs, wall clocks. Bounds in time
+//! are loose, since other tests run beside these; what is exact is tested exactly.
+#![allow(missing_docs, clippy::unwrap_used)]
+
+mod common;
+
+use std::process::Stdio;
+
+use common::{Place, installed, labs_work};
+
+/// The least round trip of some pings, in ms.
+fn round_trip(place: &Place, words: &[&str]) -> f64 {
+    let text = place.good(&[&["exec"], words].concat());
+    let least = text.split(" = ").last().and_then(|numbers| numbers.split('/').next());
+    least.and_then(|least| least.parse().ok()).unwrap_or_else(|| panic!("{text}"))
+}
+
+fn ping(place: &Place) -> f64 {
+    round_trip(place, &["h1", "ping", "-n", "-c5", "-i0.2", "-W2", "10.0.0.2"])
+}
+
+#[test]
+fn delays_add_up_and_change_while_the_lab_runs() {
+    if !labs_work() || !installed("ping", "iputils-ping") {
+        return;
+    }
+    let place = Place::new();
+    let link = ["--link", "tc,bw=100,delay=5ms", "--controller", "none"];
+    place.good(&[&["lab", "--topo", "linear,2", "--detach"], &link[..]].concat());
+    // Three links, there and back.
+    let least = ping(&place);
+    assert!((30.0..45.0).contains(&least), "{least}");
+    place.good(&["lab", "link", "s1", "s2", "delay=25ms", "--one-way"]);
+    let least = ping(&place);
+    assert!((50.0..65.0).contains(&least), "{least}");
+    // Settings that are not named stay, and a switch that takes over has them too.
+    let text = place.good(&["lab", "links"]);
+    assert!(text.contains("s1-eth2 -> s2-eth2  rate=100mbit,delay=25ms"), "{text}");
+    for pid in place.processes("lab-switch") {
+        common::kill(pid);
+    }
+    common::wait_until("another switch forwards", || {
+        let words = ["exec", "h1", "ping", "-n", "-c1", "-W1", "10.0.0.2"];
+        place.heddle(&words).output().unwrap().status.success()
+    });
+    let least = ping(&place);
+    assert!((50.0..65.0).contains(&least), "{least}");
+    for link in [["h1", "s1"], ["h2", "s2"], ["s1", "s2"]] {
+        place.good(&["lab", "link", link[0], link[1], "perfect"]);
+    }
+    let least = ping(&place);
+    assert!(least < 5.0, "{least}");
+    // What is added may have settings at once, and what is removed takes its lines along.
+    place.good(&["lab", "add", "host", "h3"]);
+    place.good(&["lab", "add", "link", "h3", "s1", "delay=10ms"]);
+    let least = round_trip(&place, &["h1", "ping", "-n", "-c3", "-i0.2", "-W2", "10.0.0.3"]);
+    assert!((20.0..35.0).contains(&least), "{least}");
+    place.good(&["lab", "remove", "link", "s1", "s2"]);
+    place.good(&["lab", "add", "link", "s1", "s2"]);
+    let least = ping(&place);
+    assert!(least < 5.0, "{least}");
+    let text = place.bad(&["lab", "link", "h1", "s1", "delay=fast"]);
+    assert!(text.contains("delay=fast") && text.contains("10ms"), "{text}");
+    assert!(place.bad(&["lab", "link", "h1", "s2", "delay=1ms"]).contains("no link between h1 and s2"));
+    assert!(place.bad(&["lab", "link", "h1", "s1", "down", "--one-way"]).contains("both ways"));
+}
+
+/// Sends numbered datagrams by `nc` and returns those that came.
+fn datagrams(seed: &str) -> Vec<u32> {
+    let place = Place::new();
+    let words = ["lab", "--link", "rate=10mbit,delay=2ms,loss=5%", "--seed", seed, "--controller", "none"];
+    place.good(&[&words[..], &["--detach"]].concat());
+    let receive = "import socket\n\
+        s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)\n\
+        s.bind(('', 9)); s.settimeout(2); print('ready', flush=True)\n\
+        try:\n    while True: print(int(s.recv(64)))\n\
+        except TimeoutError: pass\n";
+    let send = "import socket, time\n\
+        s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)\n\
+        for i in range(400): s.sendto(str(i).encode(), ('10.0.0.2', 9)); time.sleep(0.001)\n";
+    let mut receiver = place.heddle(&["exec", "h2", "python3", "-c", receive]);
+    let receiver = receiver.stdout(Stdio::piped()).spawn().unwrap();
+    common::wait_until("the receiver listens", || {
+        place.good(&["exec", "h2", "cat", "/proc/net/udp"]).contains(":0009 ")
+    });
+    place.good(&["exec", "h1", "python3", "-c", send]);
+    let output = receiver.wait_with_output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    text.lines().filter_map(|line| line.parse().ok()).collect()
+}
+
+#[test]
+fn the_same_datagrams_are_lost_for_the_same_seed() {
+    if !labs_work() || !installed("python3", "python3") {
+        return;
+    }
+    let first = datagrams("7");
+    // Two links lose 5 % each; the binomial's bounds beyond any doubt.
+    assert!((320..=392).contains(&first.len()), "{}", first.len());
+    assert_eq!(first, datagrams("7"));
+    assert_ne!(first, datagrams("8"));
+}
+
+#[test]
+fn a_capture_is_read_by_tcpdump() {
+    if !labs_work() || !installed("tcpdump", "tcpdump") || !installed("ping", "iputils-ping") {
+        return;
+    }
+    let place = Place::new();
+    place.good(&["lab", "--topo", "linear,2", "--controller", "none", "--detach"]);
+    let mut kept = vec![];
+    for interface in [&["h1-eth0"][..], &["s1", "s2"]] {
+        let file = place.directory.join(format!("{}.pcapng", interface[0]));
+        let words = [&["lab", "capture", "--seconds", "2", "-w", file.to_str().unwrap()], interface].concat();
+        let capture = place.heddle(&words).stderr(Stdio::piped()).spawn().unwrap();
+        kept.push((capture, file));
+    }
+    std::thread::sleep(std::time::Duration::from_millis(500));
+    place.good(&["exec", "h1", "ping", "-n", "-c3", "-i0.2", "10.0.0.2"]);
+    for (capture, file) in kept {
+        let said = common::everything(&capture.wait_with_output().unwrap());
+        assert!(said.contains("packets") && !said.contains("too many"), "{said}");
+        let mut tcpdump = std::process::Command::new("tcpdump");
+        let read = tcpdump.args(["-n", "-r"]).arg(&file).arg("icmp").output().unwrap();
+        let text = common::everything(&read);
+        assert_eq!(text.matches("ICMP echo request").count(), 3, "{text}");
+        assert_eq!(text.matches("ICMP echo reply").count(), 3, "{text}");
+    }
+    assert!(place.bad(&["lab", "capture", "h7-eth0", "-w", "-"]).contains("no interface h7-eth0"));
+}
