@@ -170,6 +170,8 @@ enum Verb {
     },
     /// Change what packets meet on the links between two nodes, or put their cable in or out.
     Link(LinkChange),
+    /// Run an experiment: a lab, programs in its hosts, events in time, and what is expected of them.
+    Run(crate::experiment::Run),
     /// Record what passes an interface of a lab, as pcapng, until Ctrl-C.
     Capture(Capture),
     /// Print what stock clients need to reach a lab's switches: `eval $(heddle lab env)`.
@@ -296,6 +298,7 @@ pub fn run(arguments: Arguments) -> Result<ExitCode> {
         }
         Some(Verb::Links { which, json }) => show_links(&which, json),
         Some(Verb::Link(change)) => change_link(&change),
+        Some(Verb::Run(arguments)) => crate::experiment::main(&arguments),
         Some(Verb::Capture(arguments)) => capture(&arguments),
         Some(Verb::Shell(which)) => {
             let lab = attach(which.lab.as_deref())?;

@@ -6,6 +6,7 @@ mod clients;
 mod completions;
 mod controller;
 mod daemons;
+mod experiment;
 mod lab;
 mod lab_switch;
 mod output;

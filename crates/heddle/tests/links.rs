@@ -6,7 +6,8 @@ mod common;
 
 use std::process::Stdio;
 
-use common::{Place, installed, labs_work};
+use common::{Place, example, installed, labs_work};
+use serde_json::Value;
 
 /// The least round trip of some pings, in ms.
 fn round_trip(place: &Place, words: &[&str]) -> f64 {
@@ -127,4 +128,50 @@ fn a_capture_is_read_by_tcpdump() {
         assert_eq!(text.matches("ICMP echo reply").count(), 3, "{text}");
     }
     assert!(place.bad(&["lab", "capture", "h7-eth0", "-w", "-"]).contains("no interface h7-eth0"));
+}
+
+#[test]
+fn an_experiment_is_run_judged_and_reported() {
+    if !labs_work() || !installed("ping", "iputils-ping") {
+        return;
+    }
+    let place = Place::new();
+    let output = place.directory.join("out");
+    let words = ["lab", "run", "--output", output.to_str().unwrap(), "--json"];
+    let report = |file: &str| {
+        let run = place.heddle(&[&words[..], &[file]].concat()).output().unwrap();
+        let said = common::everything(&run);
+        let value: Value = serde_json::from_slice(&run.stdout).unwrap_or_else(|_| panic!("{said}"));
+        (run.status.code(), value)
+    };
+    let (code, value) = report(&example("flapping-link.yaml"));
+    let failed: Vec<&Value> =
+        value["verdicts"].as_array().unwrap().iter().filter(|verdict| verdict["holds"] == false).collect();
+    assert_eq!((code, failed.len()), (Some(0), 0), "{failed:?}");
+    assert!(value["events"].as_array().unwrap().len() >= 4, "{value}");
+    let page = std::fs::read_to_string(output.join("report.html")).unwrap();
+    assert!(page.contains("<svg") && page.contains("Expectations"));
+    let written: Value = serde_json::from_slice(&std::fs::read(output.join("report.json")).unwrap()).unwrap();
+    assert_eq!(written, value);
+    assert!(output.join("uplink.pcapng").metadata().unwrap().len() > 200);
+
+    // What is not as expected fails the whole; a program that is not there is said to be so.
+    let file = place.directory.join("wrong.yaml");
+    std::fs::write(
+        &file,
+        "topology: minimal\ncontroller: none\nprograms:\n\
+         - {name: none, host: h1, run: [/no/such/program]}\n\
+         - {name: long, host: h2, run: sleep 60, timeout: 300ms}\n\
+         expect:\n- {program: none, exit: 0}\n- {program: long, seconds: true, at_most: 30}\n",
+    )
+    .unwrap();
+    let (code, value) = report(file.to_str().unwrap());
+    let holds: Vec<bool> =
+        value["verdicts"].as_array().unwrap().iter().map(|verdict| verdict["holds"] == true).collect();
+    assert_eq!((code, holds), (Some(1), vec![false, true]), "{value}");
+    assert!(value["programs"][0]["note"].as_str().unwrap().contains("/no/such/program"), "{value}");
+    std::fs::write(&file, "topology: minimal\nprogams: []\n").unwrap();
+    let run = place.heddle(&[&words[..], &[file.to_str().unwrap()]].concat()).output().unwrap();
+    let said = common::everything(&run);
+    assert!(run.status.code() == Some(2) && said.contains("progams"), "{said}");
 }
