@@ -15,6 +15,8 @@ use crate::engine::BATCH;
 use crate::lines::{self, Lines, Way};
 use crate::meter::Verdict;
 
+/// Most packet buffers. Each holds a segment of 64 KiB, made when first needed; lines keep what is under way in them.
+const BUFFERS: usize = 8192;
 /// How often a packet may be recirculated.
 const MAX_RECIRCULATIONS: u8 = 8;
 
@@ -88,7 +90,7 @@ impl<T: Translator> Executor<T> {
             translator,
             tx: Vec::new(),
             dirty: Vec::new(),
-            pool: PacketPool::new(1024),
+            pool: PacketPool::new(BUFFERS),
             lines: Lines::default(),
             recirculated: Vec::new(),
             drops: BTreeMap::new(),
