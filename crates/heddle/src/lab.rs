@@ -172,6 +172,8 @@ enum Verb {
     Link(LinkChange),
     /// Run an experiment: a lab, programs in its hosts, events in time, and what is expected of them.
     Run(crate::experiment::Run),
+    /// Draw a topology, or a running lab, as SVG or DOT.
+    Graph(Graph),
     /// Record what passes an interface of a lab, as pcapng, until Ctrl-C.
     Capture(Capture),
     /// Print what stock clients need to reach a lab's switches: `eval $(heddle lab env)`.
@@ -210,6 +212,38 @@ struct LinkChange {
     /// Only on the way from the first node to the second.
     #[arg(long)]
     one_way: bool,
+}
+
+/// What `heddle lab graph` takes.
+#[derive(Args)]
+#[command(after_help = "Examples:\n  \
+    heddle lab graph --topo torus,4,4 -o torus.svg\n  \
+    heddle lab graph examples/campus.yaml | display\n  \
+    heddle lab graph --lab campus --format dot | dot -Tpng -o campus.png")]
+struct Graph {
+    /// A topology file (YAML).
+    #[arg(value_name = "FILE", conflicts_with_all = ["topo", "lab"])]
+    file: Option<PathBuf>,
+    /// A topology, as for `heddle lab`.
+    #[arg(long, value_name = "TOPOLOGY", conflicts_with = "lab")]
+    topo: Option<String>,
+    /// A running lab; the one that runs, where nothing else is named.
+    #[arg(long)]
+    lab: Option<String>,
+    /// How it is drawn; by the output's name where nothing is said, else as SVG.
+    #[arg(long, value_enum)]
+    format: Option<Picture>,
+    /// The file to write; standard output where nothing is said.
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Picture {
+    /// For browsers and documents.
+    Svg,
+    /// For Graphviz.
+    Dot,
 }
 
 /// What `heddle lab capture` takes.
@@ -299,6 +333,7 @@ pub fn run(arguments: Arguments) -> Result<ExitCode> {
         Some(Verb::Links { which, json }) => show_links(&which, json),
         Some(Verb::Link(change)) => change_link(&change),
         Some(Verb::Run(arguments)) => crate::experiment::main(&arguments),
+        Some(Verb::Graph(arguments)) => graph(&arguments),
         Some(Verb::Capture(arguments)) => capture(&arguments),
         Some(Verb::Shell(which)) => {
             let lab = attach(which.lab.as_deref())?;
@@ -465,6 +500,25 @@ fn change_link(change: &LinkChange) -> Result<ExitCode> {
             lab.set_link(a, b, state == "up")?;
         }
         settings => lab.shape(a, b, &settings.join(" "), *one_way)?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn graph(arguments: &Graph) -> Result<ExitCode> {
+    let Graph { file, topo, lab, format, output } = arguments;
+    let topology = match (file, topo) {
+        (None, None) => attach(lab.as_deref())?.info()?.launch.topology,
+        _ => topology(file.as_deref(), topo.as_deref())?,
+    };
+    let is_dot = |path: &PathBuf| path.extension().is_some_and(|end| end == "dot" || end == "gv");
+    let usual = if output.as_ref().is_some_and(is_dot) { Picture::Dot } else { Picture::Svg };
+    let text = match format.unwrap_or(usual) {
+        Picture::Svg => heddle_lab::graph::svg(&topology),
+        Picture::Dot => heddle_lab::graph::dot(&topology),
+    };
+    match output {
+        Some(path) => std::fs::write(path, text).with_context(|| path.display().to_string())?,
+        None => show(text),
     }
     Ok(ExitCode::SUCCESS)
 }

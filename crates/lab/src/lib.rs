@@ -1,6 +1,6 @@
 //! Topologies, the supervisor, links and hosts of a lab, tests across them.
 //!
-//! [`topology`] and [`fidelity`] are pure. [`client`] starts and uses labs; [`supervisor`] is the process that a lab hangs
+//! [`topology`], [`fidelity`] and [`graph`] are pure. [`client`] starts and uses labs; [`supervisor`] is the process that a lab hangs
 //! from, [`watch`] the one that clears up behind it; both are hidden subcommands of the binary. [`protocol`]
 //! is what they say to one another over [`wire`].
 #![forbid(unsafe_code)]
@@ -9,6 +9,7 @@ pub mod client;
 pub mod fidelity;
 #[doc(hidden)]
 pub mod fuzz;
+pub mod graph;
 pub mod protocol;
 mod reaper;
 pub mod shell;
