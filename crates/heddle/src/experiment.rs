@@ -66,6 +66,12 @@ fn perform(arguments: &Run) -> Result<Outcome> {
     let usual = || PathBuf::from(format!("{}.results", experiment.name));
     let output = arguments.output.clone().unwrap_or_else(usual);
     fs::create_dir_all(&output).with_context(|| output.display().to_string())?;
+    let output = fs::canonicalize(&output).with_context(|| output.display().to_string())?;
+    let program = std::env::current_exe().context("the program cannot find itself")?;
+    // Programs find what lies beside the file wherever the experiment is run from.
+    if let Some(directory) = arguments.file.parent().filter(|directory| !directory.as_os_str().is_empty()) {
+        std::env::set_current_dir(directory).with_context(|| directory.display().to_string())?;
+    }
     let options = Options {
         name: free_name(None, &experiment.topology),
         topology: experiment.topology.clone(),
@@ -73,7 +79,7 @@ fn perform(arguments: &Run) -> Result<Outcome> {
         fail_mode: None,
         wiring: None,
         detached: false,
-        program: std::env::current_exe().context("the program cannot find itself")?,
+        program,
     };
     let lab = Lab::start(options, |progress| match progress {
         Progress::Step(step) => eprintln!("*** {step}"),

@@ -175,3 +175,34 @@ fn an_experiment_is_run_judged_and_reported() {
     let said = common::everything(&run);
     assert!(run.status.code() == Some(2) && said.contains("progams"), "{said}");
 }
+
+#[test]
+fn a_service_chain_steers_filters_and_shapes() {
+    let tools =
+        [("ping", "iputils-ping"), ("iperf3", "iperf3"), ("python3", "python3"), ("sysctl", "procps")];
+    let switch = [("ovs-ofctl", "openvswitch-switch"), ("ip", "iproute2")];
+    if !labs_work() || !tools.iter().chain(&switch).all(|(program, package)| installed(program, package)) {
+        return;
+    }
+    let place = Place::new();
+    let output = place.directory.join("out");
+    let file = example("service-chain.yaml");
+    let run = place.heddle(&["lab", "run", "--output", output.to_str().unwrap(), &file]).output().unwrap();
+    let said = common::everything(&run);
+    assert_eq!(run.status.code(), Some(0), "{said}");
+    assert_eq!(said.matches("holds").count(), 5, "{said}");
+}
+
+#[test]
+fn a_lab_is_drawn() {
+    let place = Place::new();
+    let picture = place.good(&["lab", "graph", "--topo", "torus,3,3"]);
+    assert_eq!((picture.matches("<rect").count(), picture.matches("<line").count()), (9, 27));
+    let file = place.directory.join("campus.dot");
+    place.good(&["lab", "graph", &example("campus.yaml"), "-o", file.to_str().unwrap()]);
+    assert!(std::fs::read_to_string(file).unwrap().starts_with("graph lab {"));
+    if labs_work() {
+        place.good(&["lab", "--topo", "linear,2", "--controller", "none", "--detach"]);
+        assert!(place.good(&["lab", "graph", "--format", "dot"]).contains("\"h1\" -- \"s1\""));
+    }
+}
