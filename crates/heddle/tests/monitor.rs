@@ -60,8 +60,12 @@ fn a_watched_daemon_is_two_processes_and_comes_back() {
     let kill = |pid: i32, signal| nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), signal).unwrap();
     kill(first, nix::sys::signal::Signal::SIGSEGV);
     until("another serves", || pid().is_some_and(|pid| pid != first) && processes(&directory).len() == 2);
-    let answer = run(&["ovsdb-client", "list-dbs", &format!("unix:{}", directory.join("db.sock").display())]);
-    assert!(String::from_utf8_lossy(&answer.stdout).contains("Open_vSwitch"), "{answer:?}");
+    // It says who it is before it listens.
+    let socket = format!("unix:{}", directory.join("db.sock").display());
+    until("it answers", || {
+        let answer = run(&["ovsdb-client", "list-dbs", &socket]);
+        String::from_utf8_lossy(&answer.stdout).contains("Open_vSwitch")
+    });
     kill(pid().unwrap(), nix::sys::signal::Signal::SIGTERM);
     until("nothing is left", || processes(&directory).is_empty());
     let _ = std::fs::remove_dir_all(&directory);
