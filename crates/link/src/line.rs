@@ -184,6 +184,9 @@ impl Line {
         let delay = nanos(profile.delay);
         if delay < self.delay && self.lanes[OLDER].is_empty() {
             self.lanes.swap(OLDER, MAIN);
+            if let Some((lane, ..)) = self.sending.as_mut().filter(|(lane, ..)| *lane == MAIN) {
+                *lane = OLDER;
+            }
         }
         self.delay = delay;
         if profile.queue.discipline != self.profile.queue.discipline {

@@ -511,6 +511,14 @@ fn a_shorter_delay_is_not_held_up_by_the_longer() {
     lab.offer(numbered(2, 60));
     let out: Vec<(u64, u32)> = lab.drain().iter().map(|(at, packet)| (*at, number(packet))).collect();
     assert_eq!(out, [(10_000_000, 1), (20_000_000, 2), (10_000_000_000, 0)]);
+    // What is being sent meanwhile is still sent at the rate there is.
+    let mut lab = Lab::new("rate=1mbit delay=1s");
+    lab.offer(numbered(0, 125));
+    lab.set("rate=1mbit delay=10ms");
+    lab.set("rate=500kbit delay=10ms");
+    lab.offer(numbered(1, 125));
+    let out: Vec<(u64, u32)> = lab.drain().iter().map(|(at, packet)| (*at, number(packet))).collect();
+    assert_eq!(out, [(14_000_000, 1), (1_002_000_000, 0)]);
 }
 
 #[test]
