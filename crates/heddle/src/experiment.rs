@@ -8,10 +8,11 @@ use anyhow::{Context, Result};
 use clap::Args;
 use heddle_experiment::{Experiment, Outcome, report, run};
 use heddle_lab::client::{Lab, Options};
-use heddle_lab::protocol::{Controller, Progress};
+use heddle_lab::protocol::{Arp, Controller};
 
-use crate::lab::{free_name, parse_controller, read_file};
+use crate::lab::{end, free_name, parse_controller, read_file, show_progress};
 use crate::output::show_line;
+use crate::progress;
 
 /// What `heddle lab run` takes.
 #[derive(Args)]
@@ -78,16 +79,16 @@ fn perform(arguments: &Run) -> Result<Outcome> {
         controller,
         fail_mode: None,
         wiring: None,
+        arp: Arp::Auto,
         detached: false,
         program,
     };
-    let lab = Lab::start(options, |progress| match progress {
-        Progress::Step(step) => eprintln!("*** {step}"),
-        Progress::Warning(warning) => eprintln!("*** warning: {warning}"),
-        Progress::Ready | Progress::Failed(_) => {}
-    })?;
+    let name = options.name.clone();
+    let mut shown = progress::Progress::new();
+    let lab = Lab::start(options, |progress| show_progress(&mut shown, progress))?;
+    drop(shown);
     let outcome = run::run(&experiment, &lab, &output, &mut |line| eprintln!("{line}"));
-    let stopped = lab.stop();
+    let stopped = end(lab, &name);
     let outcome = outcome?;
     stopped?;
     write(&output, "report.json", &serde_json::to_string_pretty(&outcome)?)?;

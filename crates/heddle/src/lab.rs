@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use clap::{Args, Subcommand, ValueEnum};
 use heddle_lab::client::{Lab, Options, list};
-use heddle_lab::protocol::{Controller, Info, Progress, Wiring};
+use heddle_lab::protocol::{Arp, Controller, Info, Progress, Wiring};
 use heddle_lab::supervisor::counted;
 use heddle_lab::topology::{FailMode, Host, MAX_FILE_SIZE, Profile, SpanningTree, Topology};
 use heddle_link::{LineStatistics, ProfileError};
@@ -21,7 +21,7 @@ use serde_json::{Value, json};
 
 use crate::output::{show, show_line};
 use crate::shell::Shell;
-use crate::{terminal, unixctl};
+use crate::{progress, terminal, unixctl};
 
 /// Most lines about what did not keep up.
 const MOST_COMPLAINTS: usize = 10;
@@ -77,6 +77,10 @@ pub struct Arguments {
     /// What the dice of links are drawn with: the same seed, the same packets lost.
     #[arg(long, value_name = "NUMBER")]
     seed: Option<u64>,
+    /// How hosts find each other's Ethernet addresses: dynamic, by ARP and ND on the wire; static, from the lab, without a
+    /// word on the wire; auto, dynamic up to 32 hosts. Alone, --arp is static.
+    #[arg(long, value_enum, num_args = 0..=1, default_value = "auto", default_missing_value = "static")]
+    arp: ArpMode,
     /// Its name among your labs.
     #[arg(long)]
     name: Option<String>,
@@ -114,6 +118,13 @@ enum TreeProtocol {
 enum Wires {
     Tap,
     Veth,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum ArpMode {
+    Auto,
+    Dynamic,
+    Static,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -434,16 +445,19 @@ fn start(arguments: Arguments) -> Result<ExitCode> {
             Wires::Tap => Wiring::Tap,
             Wires::Veth => Wiring::Veth,
         }),
+        arp: match arguments.arp {
+            ArpMode::Auto => Arp::Auto,
+            ArpMode::Dynamic => Arp::Dynamic,
+            ArpMode::Static => Arp::Static,
+        },
         detached: arguments.detach,
         program: std::env::current_exe().context("the program cannot find itself")?,
     };
     let name = options.name.clone();
     let begun = Instant::now();
-    let lab = Lab::start(options, |progress| match progress {
-        Progress::Step(step) => eprintln!("*** {step}"),
-        Progress::Warning(warning) => eprintln!("*** warning: {warning}"),
-        Progress::Ready | Progress::Failed(_) => {}
-    })?;
+    let mut shown = progress::Progress::new();
+    let lab = Lab::start(options, |progress| show_progress(&mut shown, progress))?;
+    drop(shown);
     eprintln!("*** lab {name} is up after {:.2} s: {counts}", begun.elapsed().as_secs_f64());
     if arguments.detach {
         eprintln!(
@@ -462,7 +476,7 @@ fn start(arguments: Arguments) -> Result<ExitCode> {
     };
     show_fidelity(&lab);
     let begun = Instant::now();
-    lab.stop()?;
+    end(lab, &name)?;
     eprintln!("*** lab {name} ended in {:.2} s", begun.elapsed().as_secs_f64());
     Ok(if passed? { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
@@ -609,13 +623,33 @@ fn counts(topology: &Topology) -> String {
     format!("{hosts}, {switches}, {}", counted(topology.links.len(), "link", "links"))
 }
 
+/// Shows how far the start of a lab is.
+pub fn show_progress(shown: &mut progress::Progress, progress: &Progress) {
+    match progress {
+        Progress::Step(step) => shown.line(step),
+        Progress::Counted { step, done, of } => shown.state(&format!("{step} {done}/{of}")),
+        Progress::Warning(warning) => shown.line(&format!("warning: {warning}")),
+        Progress::Ready | Progress::Failed(_) => {}
+    }
+}
+
+/// Ends a lab. An interrupt breaks this off.
+pub fn end(lab: Lab, name: &str) -> Result<()> {
+    terminal::let_interrupts_end_us();
+    let mut shown = progress::Progress::new();
+    lab.stop(|waited| shown.state(&format!("ending lab {name}: {} s", waited.as_secs())))?;
+    Ok(())
+}
+
 fn stop(which: Which, all: bool) -> Result<ExitCode> {
     if !all {
-        attach(which.lab.as_deref())?.stop()?;
+        let lab = attach(which.lab.as_deref())?;
+        let name = lab.run_directory().file_name().unwrap_or_default().to_string_lossy().into_owned();
+        end(lab, &name)?;
         return Ok(ExitCode::SUCCESS);
     }
     for name in list() {
-        Lab::attach(&name)?.stop()?;
+        end(Lab::attach(&name)?, &name)?;
         eprintln!("*** lab {name} ended");
     }
     Ok(ExitCode::SUCCESS)
@@ -659,6 +693,7 @@ fn listing(info: &Info) -> Value {
         "controller": launch.controller,
         "fail_mode": launch.fail_mode,
         "wiring": launch.wiring,
+        "arp": launch.arp,
         "hosts": topology.hosts.iter().map(host_listing).collect::<Vec<_>>(),
         "switches": topology.switches,
         "spanning_tree": topology.spanning_tree,

@@ -11,6 +11,7 @@ mod lab;
 mod lab_switch;
 mod output;
 mod ovsdb;
+mod progress;
 mod shell;
 mod switch;
 mod terminal;

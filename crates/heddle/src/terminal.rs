@@ -128,7 +128,7 @@ pub enum Foreground {
 }
 
 /// How long after its child an interrupt may be heard of here; a child may also end so without one.
-const LATEST_INTERRUPT: Duration = Duration::from_secs(1);
+const LATEST_INTERRUPT: Duration = Duration::from_secs(5);
 
 /// What runs, if anything does, and whether it was interrupted.
 #[derive(Default)]
@@ -165,6 +165,11 @@ pub fn keep_interrupts() {
     let mut interrupts = interrupts();
     interrupts.happened = false;
     interrupts.kept = true;
+}
+
+/// From now on an interrupt ends this program again.
+pub fn let_interrupts_end_us() {
+    interrupts().kept = false;
 }
 
 fn interrupts() -> MutexGuard<'static, Interrupts> {

@@ -226,3 +226,40 @@ fn a_hundred_changes_a_second() {
     // Held with room for a machine that does other things; `scripts/bench lab` has the numbers.
     assert!(took < Duration::from_secs(3), "{took:?}");
 }
+
+#[test]
+fn large_labs_tell_their_hosts_where_others_are() {
+    if !labs_work() {
+        return;
+    }
+    let entries = |place: &Place, host: &str| place.good(&["exec", host, "ip", "neigh"]);
+    let place = Place::new();
+    place.good(&["lab", "--topo", "single,32", "--controller", "none", "--detach"]);
+    let mut session = Session::new(&place);
+    let pings = |session: &mut Session, from: &str, ipv6: bool| {
+        let answer =
+            session.ask(&json!({ "ping": { "from": [from], "to": [], "ipv6": ipv6, "timeout": 2 } }));
+        let pairs = answer["ping"].as_array().unwrap_or_else(|| panic!("{answer}")).clone();
+        (pairs.len(), pairs.iter().filter(|pair| pair["answered"] == true).count())
+    };
+    place.good(&["exec", "h1", "ping", "-4", "-c1", "-W2", "h2"]);
+    assert!(!entries(&place, "h1").contains("extern_learn"), "a small lab asks the wire");
+    // One more is one too many for the kernel; those that were there are told, too.
+    session.add_host("h33", "s1");
+    for (host, ipv6) in [("h33", false), ("h33", true), ("h3", false), ("h3", true)] {
+        // The last of a conversation.
+        assert_eq!(pings(&mut session, host, ipv6), (32, 32), "{host}");
+        session = Session::new(&place);
+        let text = entries(&place, host);
+        let (learned, all) = (text.matches("extern_learn").count(), text.matches("lladdr").count());
+        assert_eq!(learned, all, "{text}");
+    }
+    // Nobody else hears of it.
+    let heard = || place.good(&["exec", "h5", "cat", "/sys/class/net/h5-eth0/statistics/rx_packets"]);
+    let before = heard();
+    place.good(&["exec", "h33", "ping", "-4", "-c3", "-i0.1", "-W2", "h3"]);
+    assert_eq!(heard(), before);
+    // What the topology does not know is found on the wire.
+    place.good(&["exec", "h7", "ip", "addr", "add", "10.9.9.9/8", "dev", "h7-eth0"]);
+    place.good(&["exec", "h33", "ping", "-4", "-c1", "-W5", "10.9.9.9"]);
+}

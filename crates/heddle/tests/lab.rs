@@ -164,6 +164,31 @@ fn several_labs_run_at_once_each_with_its_own_s1() {
 }
 
 #[test]
+fn labs_of_the_same_name_run_side_by_side() {
+    if !labs_work() {
+        return;
+    }
+    // Without a name, the second of a user has a number.
+    let (mine, yours) = (Place::new(), Place::new());
+    for place in [&mine, &yours] {
+        place.good(&["lab", "--topo", "single,2", "--controller", "none", "--detach"]);
+    }
+    mine.good(&["lab", "--topo", "single,2", "--controller", "none", "--detach"]);
+    let names = |place: &Place| -> Vec<String> {
+        let list = place.good(&["lab", "list"]);
+        list.lines().map(|line| line.split_whitespace().next().unwrap().to_owned()).collect()
+    };
+    assert_eq!((names(&mine), names(&yours)), (vec!["lab".into(), "lab-2".into()], vec!["lab".into()]));
+    // The same names and addresses, and nothing of each other's.
+    for (place, lab) in [(&mine, "lab"), (&mine, "lab-2"), (&yours, "lab")] {
+        place.good(&["exec", "--lab", lab, "h1", "ping", "-4", "-c1", "-W2", "h2"]);
+    }
+    yours.good(&["lab", "remove", "host", "h2"]);
+    assert!(yours.bad(&["exec", "h1", "ping", "-4", "-c1", "-W1", "10.0.0.2"]).contains("100% packet loss"));
+    mine.good(&["exec", "--lab", "lab-2", "h1", "ping", "-4", "-c1", "-W2", "h2"]);
+}
+
+#[test]
 fn the_shell_takes_mininets_words() {
     if !labs_work() {
         return;

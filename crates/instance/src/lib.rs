@@ -8,6 +8,7 @@
 //! need `unsafe` are in [`sys`] alone.
 
 pub mod dummy;
+pub mod neighbour;
 pub mod netlink;
 pub mod netns;
 pub mod sys;
@@ -72,6 +73,8 @@ pub struct Nic {
     pub addresses: Vec<Prefix>,
     /// Routes, added once the device is up.
     pub routes: Vec<Route>,
+    /// It asks [`neighbour::Solicitations`] for neighbours before it asks the wire.
+    pub solicits: bool,
     /// How it reaches the switch.
     pub wiring: Wiring,
 }
@@ -183,4 +186,10 @@ pub trait InstanceProvider: Send + Sync {
     /// # Errors
     /// The step that the kernel refused.
     fn create(&self, name: &str) -> Result<Box<dyn Instance>, Error>;
+}
+
+/// Runs work that changes its thread's namespaces on a thread of its own.
+fn on_thread_of<T: Send>(work: impl FnOnce() -> io::Result<T> + Send) -> io::Result<T> {
+    std::thread::scope(|scope| scope.spawn(work).join())
+        .unwrap_or_else(|_| Err(io::Error::other("the worker thread died")))
 }

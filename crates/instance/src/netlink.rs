@@ -12,12 +12,17 @@ use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 use nix::errno::Errno;
 use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, recv, send, socket};
 
+use crate::neighbour::Neighbour;
 use crate::{Prefix, Route};
 
 const NEWLINK: u16 = 16;
 const DELLINK: u16 = 17;
 const NEWADDR: u16 = 20;
 const NEWROUTE: u16 = 24;
+const NEWNEIGH: u16 = 28;
+const SETNEIGHTBL: u16 = 67;
+const NEWNSID: u16 = 88;
+const GETNSID: u16 = 90;
 const ERROR: u16 = 2;
 const REQUEST_ACK: u16 = 0x0001 | 0x0004;
 const CREATE_REPLACE: u16 = 0x0400 | 0x0100;
@@ -107,6 +112,24 @@ impl Netlink {
             outcome = outcome.and(answer);
         }
         outcome
+    }
+
+    /// Asks a question of one answer, which is there when it has been asked; the answer's message, header first.
+    ///
+    /// # Errors
+    /// The kernel's refusal.
+    pub fn ask(&mut self, question: &Request) -> io::Result<Vec<u8>> {
+        self.sequence = self.sequence.wrapping_add(1);
+        let mut bytes = vec![];
+        question.write(self.sequence, &mut bytes);
+        send(self.socket.as_raw_fd(), &bytes, MsgFlags::empty())?;
+        let mut answer = vec![0; 4096];
+        let size = recv(self.socket.as_raw_fd(), &mut answer, MsgFlags::MSG_DONTWAIT)?;
+        answer.truncate(size);
+        match acknowledged(&answer, self.sequence) {
+            Some(error) if error != 0 => Err(io::Error::from_raw_os_error(-error)),
+            _ => Ok(answer),
+        }
     }
 
     /// The acknowledgement of the request with this number. The kernel carries requests out, and queues its
@@ -262,6 +285,63 @@ impl Request {
         request.attribute(5, &octets(route.via));
         request.attribute(4, &index.to_ne_bytes());
         request
+    }
+
+    /// Adds a neighbour as one that a manager learned: it is not counted among those that the kernel bounds.
+    #[must_use]
+    pub fn learned_neighbour(neighbour: &Neighbour) -> Self {
+        const REACHABLE: u16 = 0x02;
+        const EXT_LEARNED: u8 = 0x10;
+        let mut request = Self::new("adding a neighbour", NEWNEIGH, CREATE_REPLACE);
+        request.put(&[family(neighbour.address), 0, 0, 0]);
+        request.put(&neighbour.device.to_ne_bytes());
+        request.put(&REACHABLE.to_ne_bytes());
+        request.put(&[EXT_LEARNED, 0]);
+        request.attribute(1, &octets(neighbour.address));
+        request.attribute(2, &neighbour.mac);
+        request
+    }
+
+    /// Has a device ask programs for neighbours of a table (`arp_cache`, `ndisc_cache`), once, before it asks the wire.
+    #[must_use]
+    pub fn solicit(table: &str, device: u32) -> Self {
+        const NAME: u16 = 1;
+        const PARMS: u16 = 6;
+        const IFINDEX: u16 = 1;
+        const APP_PROBES: u16 = 9;
+        let mut request = Self::new("having a device ask for neighbours", SETNEIGHTBL, 0);
+        request.put(&[0; 4]);
+        let mut name = table.as_bytes().to_vec();
+        name.push(0);
+        request.attribute(NAME, &name);
+        request.nest(PARMS, |parms| {
+            parms.attribute(IFINDEX, &device.to_ne_bytes());
+            parms.attribute(APP_PROBES, &1u32.to_ne_bytes());
+        });
+        request
+    }
+
+    /// Gives another network namespace a number in that of the socket, which the kernel chooses.
+    #[must_use]
+    pub fn number_namespace(netns: BorrowedFd<'_>) -> Self {
+        let mut request = Self::new("numbering a namespace", NEWNSID, 0);
+        request.namespace(netns);
+        request.attribute(1, &(-1i32).to_ne_bytes());
+        request
+    }
+
+    /// Asks for the number of another network namespace in that of the socket.
+    #[must_use]
+    pub fn number_of_namespace(netns: BorrowedFd<'_>) -> Self {
+        let mut request = Self::new("asking for a namespace's number", GETNSID, 0);
+        request.namespace(netns);
+        request
+    }
+
+    fn namespace(&mut self, netns: BorrowedFd<'_>) {
+        const FD: u16 = 3;
+        self.put(&[0; 4]);
+        self.attribute(FD, &netns.as_raw_fd().to_ne_bytes());
     }
 
     fn new(what: &'static str, kind: u16, flags: u16) -> Self {

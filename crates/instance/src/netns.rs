@@ -18,7 +18,9 @@ use nix::net::if_::if_nametoindex;
 use nix::sched::{CloneFlags, setns, unshare};
 
 use crate::netlink::{Netlink, Refused, Request};
-use crate::{Attachment, Error, Instance, InstanceProvider, Nic, Program, Remains, Wiring, dummy, sys};
+use crate::{
+    Attachment, Error, Instance, InstanceProvider, Nic, Program, Remains, Wiring, dummy, neighbour, sys,
+};
 
 const TUN: &str = "/dev/net/tun";
 
@@ -131,7 +133,8 @@ impl NetnsInstance {
         let link = Request::set_link(index, Some(nic.mac), Some(nic.mtu), true);
         let addresses = nic.addresses.iter().map(|&prefix| Request::add_address(index, prefix));
         let routes = nic.routes.iter().map(|&route| Request::add_route(index, route));
-        let requests = std::iter::once(link).chain(addresses).chain(routes).collect();
+        let solicit = if nic.solicits { neighbour::solicit_requests(index) } else { vec![] };
+        let requests = solicit.into_iter().chain([link]).chain(addresses).chain(routes).collect();
         self.netlink()?.apply(requests).map_err(|e| self.refused(e))
     }
 

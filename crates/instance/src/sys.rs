@@ -263,3 +263,73 @@ pub fn prefer_this_process() {
     // SAFETY: the call takes numbers only. An ordinary user is refused, and goes on as others do.
     let _ = unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, -10) };
 }
+
+/// A netlink socket for notifications of a multicast group (`RTNLGRP_*`), from the calling thread's network namespace and
+/// all others that have a number there.
+///
+/// # Errors
+/// The kernel's refusal.
+pub fn netlink_of_all_namespaces(group: u32, receive_buffer: usize) -> io::Result<OwnedFd> {
+    use nix::sys::socket::{
+        AddressFamily, NetlinkAddr, SockFlag, SockProtocol, SockType, bind, setsockopt, socket, sockopt,
+    };
+    let flags = SockFlag::SOCK_CLOEXEC;
+    let socket = socket(AddressFamily::Netlink, SockType::Raw, flags, Some(SockProtocol::NetlinkRoute))?;
+    // One without an address of its own is taken for the kernel's, which does not hear itself. It is also what ends all
+    // memberships.
+    bind(socket.as_raw_fd(), &NetlinkAddr::new(0, 0))?;
+    // The greater one is refused without privileges over the machine.
+    if setsockopt(&socket, sockopt::RcvBufForce, &receive_buffer).is_err() {
+        setsockopt(&socket, sockopt::RcvBuf, &receive_buffer)?;
+    }
+    let set = |option: libc::c_int, value: u32| {
+        let (value, size) = ((&raw const value).cast(), size_of::<u32>() as libc::socklen_t);
+        // SAFETY: the descriptor is open, and the kernel reads four bytes of a live local.
+        match unsafe { libc::setsockopt(socket.as_raw_fd(), libc::SOL_NETLINK, option, value, size) } {
+            0 => Ok(()),
+            _ => Err(io::Error::last_os_error()),
+        }
+    };
+    set(libc::NETLINK_LISTEN_ALL_NSID, 1)?;
+    set(libc::NETLINK_ADD_MEMBERSHIP, group)?;
+    Ok(socket)
+}
+
+/// Receives from such a socket: the size, and the number of the namespace that it comes from, if it is another one.
+///
+/// # Errors
+/// As recvmsg; interruption is retried.
+pub fn receive_with_namespace(socket: &OwnedFd, buffer: &mut [u8]) -> io::Result<(usize, Option<i32>)> {
+    // Longs, so that the header in front is aligned.
+    let mut control = [0u64; 8];
+    let mut part = libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer.len() };
+    // SAFETY: msghdr is a plain C structure for which all zeroes is a valid value.
+    let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
+    message.msg_iov = &raw mut part;
+    message.msg_iovlen = 1;
+    message.msg_control = control.as_mut_ptr().cast();
+    message.msg_controllen = size_of_val(&control);
+    let size = loop {
+        // SAFETY: the message, its part, the buffer and the room for control data outlive the call.
+        let size = unsafe { libc::recvmsg(socket.as_raw_fd(), &raw mut message, 0) };
+        match usize::try_from(size) {
+            Ok(size) => break size,
+            Err(_) => {
+                let error = io::Error::last_os_error();
+                if error.kind() != io::ErrorKind::Interrupted {
+                    return Err(error);
+                }
+            }
+        }
+    };
+    // SAFETY: the kernel has filled in the message, whose control data is still alive.
+    let first = unsafe { libc::CMSG_FIRSTHDR(&raw const message) };
+    // SAFETY: the header is null or within the control data.
+    let number = unsafe { first.as_ref() }
+        .filter(|header| {
+            header.cmsg_level == libc::SOL_NETLINK && header.cmsg_type == libc::NETLINK_LISTEN_ALL_NSID
+        })
+        // SAFETY: the kernel writes an int behind a header of this kind.
+        .map(|_| unsafe { libc::CMSG_DATA(first).cast::<i32>().read_unaligned() });
+    Ok((size, number))
+}

@@ -22,6 +22,7 @@ fn nic(wiring: Wiring) -> Nic {
         mtu: 1400,
         addresses: vec![prefix("10.0.0.1", 8), prefix("fd00::1", 64)],
         routes: vec![Route { to: prefix("0.0.0.0", 0), via: "10.0.0.254".parse().unwrap() }],
+        solicits: false,
         wiring,
     }
 }

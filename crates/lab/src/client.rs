@@ -15,7 +15,7 @@ use heddle_instance::sys;
 use serde::de::DeserializeOwned;
 
 use crate::protocol::{
-    Changed, Controller, Info, Launch, Pinged, Progress, Reply, Request, Throughput, Wiring,
+    Arp, Changed, Controller, Info, Launch, Pinged, Progress, Reply, Request, Throughput, Wiring,
 };
 use crate::switch_child::CHILD_SOCKET;
 use crate::topology::{Additions, FailMode, Removals, Topology};
@@ -30,6 +30,9 @@ pub use links::Capturing;
 const MAX_SOCKET_PATH: usize = 107;
 /// The longest name of a socket in a run directory.
 const MAX_SOCKET_NAME: usize = "remote-controller.sock".len();
+
+/// How long a lab may take to end.
+const MOST_ENDING: Duration = Duration::from_secs(60);
 
 /// What went wrong, as a sentence for the user.
 #[derive(Debug, thiserror::Error)]
@@ -55,6 +58,8 @@ pub struct Options {
     pub fail_mode: Option<FailMode>,
     /// How hosts' devices reach the switch; by TAPs if they can be had, when `None`.
     pub wiring: Option<Wiring>,
+    /// How hosts find the Ethernet addresses of each other.
+    pub arp: Arp,
     /// Lives on when the caller ends.
     pub detached: bool,
     /// The program with the hidden subcommands; usually `std::env::current_exe()`.
@@ -128,6 +133,7 @@ impl Lab {
             controller: options.controller,
             fail_mode: options.fail_mode,
             wiring: options.wiring,
+            arp: options.arp,
             detached: options.detached,
         };
         let started = launch_supervisor(&launch, lock).and_then(|(mut channel, supervisor)| {
@@ -270,20 +276,19 @@ impl Lab {
         Ok(Session { channel: self.connect()? })
     }
 
-    /// Ends the lab and waits until nothing of it is left.
+    /// Ends the lab and waits until its supervisor and the run directory are gone; `waiting` hears every moment for how long
+    /// that has been.
     ///
     /// # Errors
-    /// It does not end within ten seconds.
-    pub fn stop(self) -> Result<(), LabError> {
+    /// It does not end within a minute.
+    pub fn stop(self, mut waiting: impl FnMut(Duration)) -> Result<(), LabError> {
         self.ask(&Request::Stop)?;
         let begun = Instant::now();
         while self.directory.exists() {
-            if begun.elapsed() > Duration::from_secs(10) {
-                return Err(LabError(format!(
-                    "{} is still there after ten seconds",
-                    self.directory.display()
-                )));
+            if begun.elapsed() > MOST_ENDING {
+                return Err(LabError(format!("{} is still there after a minute", self.directory.display())));
             }
+            waiting(begun.elapsed());
             std::thread::sleep(Duration::from_millis(5));
         }
         drop(self.supervisor);
@@ -440,7 +445,9 @@ fn claim_directory(name: &str) -> Result<(PathBuf, OwnedFd), LabError> {
 fn launch_supervisor(launch: &Launch, lock: OwnedFd) -> Result<(Channel, OwnedFd), LabError> {
     let (ours, theirs) = UnixStream::pair()?;
     let (mut pid_reader, pid_writer) = io::pipe()?;
-    let log = File::create(launch.run_directory.join("lab.log"))?;
+    let log = launch.run_directory.join("lab.log");
+    let log = File::create(&log)
+        .map_err(|error| LabError(format!("the log {} cannot be written: {error}", log.display())))?;
     let rootless = !nix::unistd::geteuid().is_root();
     let mut command = Command::new(&launch.program);
     command.arg("lab-supervisor").stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);

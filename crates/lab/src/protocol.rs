@@ -33,6 +33,19 @@ pub enum Wiring {
     Veth,
 }
 
+/// How hosts find the Ethernet addresses of each other.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Arp {
+    /// On the wire in small labs; from the lab in those that would outgrow the kernel's one table of neighbours.
+    #[default]
+    Auto,
+    /// By ARP and ND on the wire.
+    Dynamic,
+    /// From the lab, without a word on the wire.
+    Static,
+}
+
 /// All that the supervisor must know.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Launch {
@@ -50,6 +63,9 @@ pub struct Launch {
     pub fail_mode: Option<FailMode>,
     /// How hosts' devices reach the switch; by TAPs if they can be had, when `None`.
     pub wiring: Option<Wiring>,
+    /// How hosts find the Ethernet addresses of each other.
+    #[serde(default)]
+    pub arp: Arp,
     /// Lives on when its starter ends.
     pub detached: bool,
 }
@@ -60,6 +76,15 @@ pub struct Launch {
 pub enum Progress {
     /// A step begins; a line for the user.
     Step(String),
+    /// How far a step is.
+    Counted {
+        /// The step.
+        step: String,
+        /// How many are done.
+        done: usize,
+        /// Of how many.
+        of: usize,
+    },
     /// Something is lost or at risk, but the lab goes on.
     Warning(String),
     /// The lab is up.

@@ -25,13 +25,16 @@ use crate::topology::{End, Link, SpanningTree, Topology};
 use crate::wire::Channel;
 
 mod changes;
+mod count;
 mod hosts;
 mod links;
+mod neighbours;
 mod requests;
 mod work;
 
 use changes::{Changes, HostsFile};
-use hosts::{Held, Job, ends_by_host};
+use count::Count;
+use hosts::{Held, Job, Making, ends_by_host};
 
 const MAX_CLIENTS: usize = 128;
 /// Time for switches to reach their controller before the lab is said to be up without it.
@@ -124,7 +127,13 @@ fn start(mut launch: Launch, starter: &Channel) -> Result<Arc<Lab>, String> {
     step(format!("creating {}", counted(launch.topology.hosts.len(), "host", "hosts")))?;
     let wiring = wiring(&launch, |text| starter.send(&Progress::Warning(text), &[]))?;
     let switches: HashSet<&str> = launch.topology.switches.iter().map(|s| s.name.as_str()).collect();
-    let (hosts, mut ports) = make_hosts(&launch.topology, &switches, wiring)?;
+    let making = Making { wiring, neighbours: Arc::default() };
+    making.neighbours.learn(&launch.topology.hosts);
+    if neighbours::asked(launch.arp, launch.topology.hosts.len()) {
+        making.neighbours.start().map_err(|e| format!("hosts cannot ask for neighbours: {e}"))?;
+    }
+    let count = Count::new("creating hosts", launch.topology.hosts.len(), starter)?;
+    let (hosts, mut ports) = make_hosts(&launch.topology, &switches, &making, &count)?;
     hush(&ports);
     ports.extend(patches(&launch.topology.links, &switches));
     step(format!("starting {}", counted(launch.topology.switches.len(), "switch", "switches")))?;
@@ -133,6 +142,7 @@ fn start(mut launch: Launch, starter: &Channel) -> Result<Arc<Lab>, String> {
     }
     let topology = &launch.topology;
     let bridges = switch_child::bridges(&launch, &topology.switches, topology.spanning_tree);
+    let count = Count::new("connecting ports", ports.len(), starter)?;
     let fate = Arc::new(Fate::new(Wanted { bridges, ports, lines: links::all(topology) }));
     let (tell, told) = mpsc::channel();
     let (kept, reap, fared) = (launch.clone(), reaper.clone(), fate.clone());
@@ -142,9 +152,16 @@ fn start(mut launch: Launch, starter: &Channel) -> Result<Arc<Lab>, String> {
             eprintln!("{text}");
             let _ = warnings.send(&Progress::Warning(text), &[]);
         };
-        switch_child::keep(&kept, &reap, &fared, warn, |outcome| {
-            let _ = tell.send(outcome);
-        });
+        switch_child::keep(
+            &kept,
+            &reap,
+            &fared,
+            warn,
+            |ports| count.add(ports),
+            |outcome| {
+                let _ = tell.send(outcome);
+            },
+        );
     });
     told.recv().unwrap_or_else(|_| Err("the switch's keeper died".into()))?;
     if launch.controller != Controller::None {
@@ -168,7 +185,7 @@ fn start(mut launch: Launch, starter: &Channel) -> Result<Arc<Lab>, String> {
     }
     let topology = Arc::new(std::mem::take(&mut launch.topology));
     let world = RwLock::new(World { topology, version: 0, hosts: Arc::new(hosts) });
-    let changes = Changes::start(wiring).map_err(|e| format!("no thread can be started: {e}"))?;
+    let changes = Changes::start(making).map_err(|e| format!("no thread can be started: {e}"))?;
     Ok(Arc::new(Lab { launch, world, changes, reaper, fate, clients: AtomicUsize::new(0) }))
 }
 
@@ -256,12 +273,13 @@ fn own_the_namespaces(name: &str) -> io::Result<()> {
 fn make_hosts(
     topology: &Topology,
     switches: &HashSet<&str>,
-    wiring: Wiring,
+    making: &Making,
+    count: &Count,
 ) -> Result<(Hosts, Vec<Port>), String> {
     let mut ends = ends_by_host(&topology.links, switches);
     let job = |host| Job { host, held: None, ends: ends.remove(host.name.as_str()).unwrap_or_default() };
     let jobs: Vec<Job<'_>> = topology.hosts.iter().map(job).collect();
-    let (made, outcome) = hosts::make(&jobs, wiring, || ());
+    let (made, outcome) = hosts::make(&jobs, making, || count.add(1));
     outcome?;
     let (mut hosts, mut ports) = (HashMap::new(), vec![]);
     for one in made {

@@ -110,7 +110,7 @@ impl Fate {
         let mut wanted = self.wanted();
         let known = wanted.bridges.len();
         wanted.bridges.extend(bridges);
-        if let Err(why) = self.tell_running(|socket| send(socket, &wanted.bridges, known, &ports)) {
+        if let Err(why) = self.tell_running(|socket| send(socket, &wanted.bridges, known, &ports, |_| ())) {
             let added = wanted.bridges.split_off(known);
             let places = ports.iter().map(|(bridge, port, _)| (bridge.clone(), port.ofport)).collect();
             // What it may have of them; the first refusal says more than a second would.
@@ -262,12 +262,13 @@ pub(crate) fn bridges(
     switches.iter().map(bridge).collect()
 }
 
-/// Keeps a switch running until told to stop; `first` learns how the first start went.
+/// Keeps a switch running until told to stop; `connected` hears of ports, `first` learns how the first start went.
 pub(crate) fn keep(
     launch: &Launch,
     reaper: &Reaper,
     fate: &Arc<Fate>,
     warn: impl Fn(String),
+    connected: impl Fn(usize),
     first: impl FnOnce(Result<(), String>),
 ) {
     let mut first = Some(first);
@@ -278,7 +279,7 @@ pub(crate) fn keep(
         let outcome = start(launch, reaper).map_err(Trouble::from).and_then(|(pid, socket)| {
             // Held until changes find the socket, so that none is made in between and not told.
             let wanted = fate.wanted();
-            let told = configure(&socket, &wanted);
+            let told = configure(&socket, &wanted, &connected);
             match &told {
                 Ok(()) => fate.set_socket(Some(socket)),
                 Err(_) => {
@@ -332,7 +333,10 @@ fn start(launch: &Launch, reaper: &Reaper) -> io::Result<(i32, OwnedFd)> {
     let (ours, theirs) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC)?;
     setsockopt(&ours, sockopt::ReceiveTimeout, &nix::sys::time::TimeVal::new(ANSWER_TIMEOUT, 0))?;
     setsockopt(&ours, sockopt::SndBuf, &(4 * MAX_DATAGRAM))?;
-    let log = File::options().create(true).append(true).open(launch.run_directory.join(LOG))?;
+    let log = launch.run_directory.join(LOG);
+    let log = File::options().create(true).append(true).open(&log).map_err(|error| {
+        io::Error::new(error.kind(), format!("{} cannot be written: {error}", log.display()))
+    })?;
     let mut command = Command::new(&launch.program);
     command
         .arg("lab-switch")
@@ -347,9 +351,9 @@ fn start(launch: &Launch, reaper: &Reaper) -> io::Result<(i32, OwnedFd)> {
     Ok((pid, ours))
 }
 
-fn configure(socket: &OwnedFd, wanted: &Wanted) -> Result<(), Trouble> {
+fn configure(socket: &OwnedFd, wanted: &Wanted, connected: impl Fn(usize)) -> Result<(), Trouble> {
     answer(socket)?;
-    send(socket, &wanted.bridges, 0, &wanted.ports)?;
+    send(socket, &wanted.bridges, 0, &wanted.ports, connected)?;
     let lines: Vec<LineConfig> = wanted.lines.values().cloned().collect();
     send_lines(socket, &lines)
 }
@@ -362,8 +366,14 @@ fn send_lines(socket: &OwnedFd, lines: &[LineConfig]) -> Result<(), Trouble> {
     Ok(())
 }
 
-/// Tells of the bridges from `first` on, and of ports of any of them.
-fn send(socket: &OwnedFd, bridges: &[BridgeConfig], first: usize, ports: &[Port]) -> Result<(), Trouble> {
+/// Tells of the bridges from `first` on, and of ports of any of them; `connected` hears how many more ports are there.
+fn send(
+    socket: &OwnedFd,
+    bridges: &[BridgeConfig],
+    first: usize,
+    ports: &[Port],
+    connected: impl Fn(usize),
+) -> Result<(), Trouble> {
     for bridges in bridges[first..].chunks(PORTS_A_MESSAGE) {
         tell(socket, &ToSwitch::Configure { bridges: bridges.to_vec() }, &[])?;
     }
@@ -382,6 +392,7 @@ fn send(socket: &OwnedFd, bridges: &[BridgeConfig], first: usize, ports: &[Port]
             configs.push(bridge, port);
         }
         tell(socket, &ToSwitch::Configure { bridges: configs.0 }, &descriptors)?;
+        connected(ports.len());
     }
     Ok(())
 }

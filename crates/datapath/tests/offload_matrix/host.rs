@@ -78,6 +78,7 @@ impl Host {
             mtu: 1500,
             addresses: vec![prefix(&format!("10.0.0.{number}"), 24), prefix(&format!("fd00::{number}"), 64)],
             routes: vec![],
+            solicits: false,
             wiring: if kind == Kind::Tap { Wiring::Tap } else { Wiring::Veth { near } },
         };
         let host = match (instance.attach(&nic).unwrap(), kind) {

@@ -9,9 +9,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 
 use heddle_instance::Remains;
 
-use super::hosts::{Held, Job, Made, ends_by_host, make};
+use super::hosts::{Held, Job, Made, Making, ends_by_host, make};
+use super::neighbours::asked;
 use super::{Lab, World, links, patches, ring_warning};
-use crate::protocol::{Changed, Wiring};
+use crate::protocol::Changed;
 use crate::switch_child::{self, Port};
 use crate::topology::{Additions, Host, Link, Parts, Removals, Topology};
 
@@ -21,13 +22,13 @@ const BURIERS: usize = 4;
 /// What changes need beside the lab itself.
 pub(super) struct Changes {
     one: Mutex<()>,
-    wiring: Wiring,
+    making: Making,
     buriers: mpsc::Sender<Remains>,
 }
 
 impl Changes {
     /// Starts the threads that end devices.
-    pub(super) fn start(wiring: Wiring) -> io::Result<Self> {
+    pub(super) fn start(making: Making) -> io::Result<Self> {
         let (buriers, dead) = mpsc::channel::<Remains>();
         let dead = Arc::new(Mutex::new(dead));
         for _ in 0..BURIERS {
@@ -42,7 +43,7 @@ impl Changes {
                 }
             })?;
         }
-        Ok(Self { one: Mutex::default(), wiring, buriers })
+        Ok(Self { one: Mutex::default(), making, buriers })
     }
 
     /// Held while a change is made.
@@ -62,6 +63,7 @@ pub(super) fn add(lab: &Lab, additions: &Additions) -> Result<Changed, String> {
     let old = lab.world();
     let (topology, added) = old.topology.with(additions).map_err(|e| e.to_string())?;
     let hosts_file = HostsFile::prepare(&lab.launch.run_directory, &topology)?;
+    answer_for_neighbours(lab, &old, &topology)?;
     let mut new = Devices::make(lab, &old, &topology, &added)?;
     let mut ports = new.ports();
     ports.extend(patches(&added.links, &switch_names(&topology)));
@@ -78,6 +80,7 @@ pub(super) fn add(lab: &Lab, additions: &Additions) -> Result<Changed, String> {
         return Err(error);
     }
     new.kept = true;
+    lab.changes.making.neighbours.learn(&added.hosts);
     let warning = match old.topology.ring() {
         None => ring_warning(&topology, &lab.launch.controller),
         Some(_) => None,
@@ -104,8 +107,20 @@ pub(super) fn remove(lab: &Lab, removals: &Removals) -> Result<Changed, String> 
     lab.set_world(topology, hosts);
     ended.iter().flat_map(|held| held.end()).for_each(|remains| lab.changes.bury(remains));
     take_out_ends(lab, &removed.links);
+    drop(ended);
+    lab.changes.making.neighbours.forget(&removed.hosts);
     hosts_file.publish()?;
     Ok(Changed { parts: removed, warning: None })
+}
+
+/// Has all hosts ask the lab for neighbours, once there are too many to ask the wire.
+fn answer_for_neighbours(lab: &Lab, old: &World, topology: &Topology) -> Result<(), String> {
+    let neighbours = &lab.changes.making.neighbours;
+    if neighbours.answers() || !asked(lab.launch.arp, topology.hosts.len()) {
+        return Ok(());
+    }
+    let begun = neighbours.start().and_then(|()| old.hosts.values().try_for_each(Held::ask_the_lab));
+    begun.map_err(|e| format!("hosts cannot ask for neighbours: {e}"))
 }
 
 /// Takes the devices of links out of the hosts that stay.
@@ -145,7 +160,7 @@ impl<'a> Devices<'a> {
             .chain(known)
             .map(|(host, held)| Job { host, held, ends: ends.remove(host.name.as_str()).unwrap_or_default() })
             .collect();
-        let (made, outcome) = make(&jobs, lab.changes.wiring, || ());
+        let (made, outcome) = make(&jobs, &lab.changes.making, || ());
         let devices = Self { lab, made, kept: false };
         outcome.map(|()| devices)
     }

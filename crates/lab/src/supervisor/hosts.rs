@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::BorrowedFd;
 use std::os::linux::fs::MetadataExt;
 use std::path::PathBuf;
 use std::process::Child;
@@ -11,12 +11,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use heddle_instance::netns::NetnsProvider;
-use heddle_instance::{Attachment, Instance, InstanceProvider, Nic, Program, Remains};
+use heddle_instance::{Attachment, Instance, InstanceProvider, Nic, Program, Remains, neighbour};
 use heddle_switch::config::{PortConfig, PortKind};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use super::explain;
+use super::neighbours::Neighbours;
 use crate::protocol::Wiring;
 use crate::switch_child::{Port, Tap};
 use crate::topology::{End, Host, Link};
@@ -27,10 +28,17 @@ const MAKERS: usize = 4;
 /// Time for killed programs to go.
 const MOST_DYING: Duration = Duration::from_secs(2);
 
+/// How hosts are made.
+#[derive(Clone)]
+pub(super) struct Making {
+    pub(super) wiring: Wiring,
+    pub(super) neighbours: Arc<Neighbours>,
+}
+
 /// A host that is there.
 pub(super) struct Held {
     instance: Box<dyn Instance>,
-    wiring: Wiring,
+    making: Making,
     devices: Mutex<BTreeMap<u32, Device>>,
     /// Whether it is being removed; held for reading while a program starts, so that none starts unseen.
     gone: RwLock<bool>,
@@ -76,14 +84,14 @@ pub(super) fn ends_by_host<'a>(
 /// Does jobs on a few threads; `done` hears of each. What was made is returned also where something was refused.
 pub(super) fn make(
     jobs: &[Job<'_>],
-    wiring: Wiring,
+    making: &Making,
     done: impl Fn() + Sync,
 ) -> (Vec<Made>, Result<(), String>) {
     let next = AtomicUsize::new(0);
     let made: Mutex<Vec<Made>> = Mutex::default();
     let work = || -> Result<(), String> {
         while let Some(job) = jobs.get(next.fetch_add(1, Ordering::Relaxed)) {
-            let outcome = job_done(job, wiring, &made);
+            let outcome = job_done(job, making, &made);
             if outcome.is_err() {
                 // Nothing more is begun by anyone.
                 next.store(jobs.len(), Ordering::Relaxed);
@@ -106,11 +114,11 @@ pub(super) fn make(
     (made.into_inner().unwrap_or_else(PoisonError::into_inner), outcome)
 }
 
-fn job_done(job: &Job<'_>, wiring: Wiring, made: &Mutex<Vec<Made>>) -> Result<(), String> {
+fn job_done(job: &Job<'_>, making: &Making, made: &Mutex<Vec<Made>>) -> Result<(), String> {
     let host = job.host;
     let held = match &job.held {
         Some(held) => held.clone(),
-        None => Arc::new(Held::new(&host.name, wiring).map_err(|e| explain(&e))?),
+        None => Held::new(&host.name, making)?,
     };
     let mut result = Made { name: host.name.clone(), held, ports: vec![], devices: vec![] };
     let attached = job.ends.iter().try_for_each(|(near, far)| {
@@ -128,9 +136,29 @@ impl Held {
         self.instance.dropped()
     }
 
-    fn new(name: &str, wiring: Wiring) -> Result<Self, heddle_instance::Error> {
-        let instance = NetnsProvider.create(name)?;
-        Ok(Self { instance, wiring, devices: Mutex::default(), gone: RwLock::new(false) })
+    fn new(name: &str, making: &Making) -> Result<Arc<Self>, String> {
+        let instance = NetnsProvider.create(name).map_err(|e| explain(&e))?;
+        let making = making.clone();
+        let held = Arc::new(Self { instance, making, devices: Mutex::default(), gone: RwLock::new(false) });
+        held.be_admitted().map_err(|e| format!("{name} cannot ask for neighbours: {e}"))?;
+        Ok(held)
+    }
+
+    /// The descriptor of its network namespace.
+    pub(super) fn netns(&self) -> Option<BorrowedFd<'_>> {
+        self.instance.netns()
+    }
+
+    fn be_admitted(self: &Arc<Self>) -> io::Result<()> {
+        self.netns().map_or(Ok(()), |netns| self.making.neighbours.admit(self, netns))
+    }
+
+    /// Has a host that asked the wire for neighbours ask the lab from now on.
+    pub(super) fn ask_the_lab(self: &Arc<Self>) -> io::Result<()> {
+        self.be_admitted()?;
+        let Some(netns) = self.netns() else { return Ok(()) };
+        let name = |port: &u32| End { node: self.instance.name().to_owned(), port: *port }.interface();
+        self.devices().keys().map(name).try_for_each(|device| neighbour::solicit(netns, &device))
     }
 
     fn devices(&self) -> MutexGuard<'_, BTreeMap<u32, Device>> {
@@ -148,6 +176,7 @@ impl Held {
             mtu: MTU,
             addresses: if first { host.addresses.clone() } else { vec![] },
             routes: if first { host.routes.clone() } else { vec![] },
+            solicits: self.making.neighbours.answers(),
             wiring: self.wiring_to(&far.interface()),
         };
         let (kind, tap) = match self.instance.attach(&nic)? {
@@ -171,7 +200,7 @@ impl Held {
     }
 
     fn wiring_to(&self, near: &str) -> heddle_instance::Wiring {
-        match self.wiring {
+        match self.making.wiring {
             Wiring::Tap => heddle_instance::Wiring::Tap,
             Wiring::Veth => heddle_instance::Wiring::Veth { near: near.to_owned() },
         }
@@ -197,11 +226,11 @@ impl Held {
     /// because their near ends' names are wanted back sooner than the kernel gets to the namespace.
     pub(super) fn end(&self) -> Vec<Remains> {
         *self.gone.write().unwrap_or_else(PoisonError::into_inner) = true;
-        if let Some(netns) = self.instance.netns().and_then(|netns| netns.as_fd().try_clone_to_owned().ok()) {
+        if let Some(netns) = self.netns().and_then(|netns| netns.try_clone_to_owned().ok()) {
             kill_inside(std::fs::File::from(netns));
         }
         let ports: Vec<u32> = self.devices().keys().copied().collect();
-        match self.wiring {
+        match self.making.wiring {
             Wiring::Tap => vec![],
             Wiring::Veth => ports.into_iter().filter_map(|port| self.take_out(port).ok()).collect(),
         }
