@@ -3,6 +3,7 @@
 mod churn;
 mod daemon;
 mod flows;
+mod lab;
 mod line;
 mod masks;
 mod memory;
@@ -35,6 +36,8 @@ enum Verb {
     Namespaces(namespaces::Options),
     /// A server's switch: start, idleness, a thousand ports (root, a network namespace of its own).
     Daemon(daemon::Options),
+    /// Labs at scale: start, end, memory, changes, pings (a user namespace of its own).
+    Lab(lab::Options),
     /// Large flow tables: added, held, dumped (a network namespace of its own).
     Flows(flows::Options),
     /// Send small packets by an interface, as fast as it takes them.
@@ -49,6 +52,7 @@ fn main() -> Result<()> {
         Verb::Line(options) => line::run(&options),
         Verb::Namespaces(options) => namespaces::run(&options),
         Verb::Daemon(options) => daemon::run(&options),
+        Verb::Lab(options) => lab::run(&options),
         Verb::Flows(options) => flows::run(&options),
         Verb::Send(options) => sender::run(&options),
     }
