@@ -74,14 +74,14 @@ fn what_is_added_works_and_outlives_the_switch_and_what_is_removed_is_gone() {
             "fd00::90/64",
         ]);
         place.good(&["lab", "add", "link", "h1", "s9", "--a-port", "3"]);
-        place.good(&["exec", "h9", "ping", "-4", "-c1", "-W2", "h1"]);
+        place.good(&["exec", "h9", "ping", "-4", "-c1", "-w5", "h1"]);
         assert!(place.good(&["exec", "h1", "cat", "/etc/hosts"]).contains("10.0.0.90 h9"));
         assert!(place.good(&["exec", "h1", "ip", "-br", "link"]).contains("h1-eth3"));
         place.good(&["lab", "remove", "link", "h1", "s9"]);
         assert!(!place.good(&["exec", "h1", "ip", "-br", "link"]).contains("h1-eth3"));
         kill(place.processes("lab-switch")[0]);
         wait_until("another switch runs", || shown(&place)["switch_restarts"] == 1);
-        place.good(&["exec", "h9", "ping", "-4", "-c1", "-W2", "h1"]);
+        place.good(&["exec", "h9", "ping", "-4", "-c1", "-w5", "h1"]);
         let mut program = place.heddle(&["exec", "h9", "sh", "-c", "setsid sleep 60 & exec sleep 60"]);
         let mut program = program.spawn().unwrap();
         wait_until("the program runs", || !place.processes("60").is_empty());
@@ -94,7 +94,7 @@ fn what_is_added_works_and_outlives_the_switch_and_what_is_removed_is_gone() {
         // Names, addresses and ports are free again, at once.
         for _ in 0..3 {
             place.good(&["lab", "add", "host", "h9", "--link", "s9"]);
-            place.good(&["exec", "h9", "ping", "-4", "-c1", "-W2", "h2"]);
+            place.good(&["exec", "h9", "ping", "-4", "-c1", "-w5", "h2"]);
             place.good(&["lab", "remove", "host", "h9"]);
         }
         place.good(&["lab", "remove", "switch", "s9"]);
@@ -127,7 +127,7 @@ fn a_host_that_lost_its_first_device_gets_its_addresses_back_with_the_next() {
             text.lines().find(|line| line.contains("10.0.0.1/8")).map(|line| line.split(' ').next().unwrap());
         assert_eq!(device, addressed, "{words:?}: {text}");
     }
-    place.good(&["exec", "h1", "ping", "-4", "-c1", "-W2", "h2"]);
+    place.good(&["exec", "h1", "ping", "-4", "-c1", "-w5", "h2"]);
 }
 
 #[test]
@@ -168,7 +168,7 @@ fn a_change_that_is_refused_half_way_is_undone() {
     }
     assert_eq!(shown(&place), before);
     assert_eq!(Session::new(&place).ask(&two)["changed"]["links"].as_array().unwrap().len(), 3);
-    place.good(&["exec", "h8", "ping", "-4", "-c1", "-W2", "h2"]);
+    place.good(&["exec", "h8", "ping", "-4", "-c1", "-w5", "h2"]);
 }
 
 #[test]
@@ -242,7 +242,7 @@ fn large_labs_tell_their_hosts_where_others_are() {
         let pairs = answer["ping"].as_array().unwrap_or_else(|| panic!("{answer}")).clone();
         (pairs.len(), pairs.iter().filter(|pair| pair["answered"] == true).count())
     };
-    place.good(&["exec", "h1", "ping", "-4", "-c1", "-W2", "h2"]);
+    place.good(&["exec", "h1", "ping", "-4", "-c1", "-w5", "h2"]);
     assert!(!entries(&place, "h1").contains("extern_learn"), "a small lab asks the wire");
     // One more is one too many for the kernel; those that were there are told, too.
     session.add_host("h33", "s1");
