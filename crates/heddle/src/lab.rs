@@ -26,6 +26,10 @@ use crate::{progress, terminal, unixctl};
 /// Most lines about what did not keep up.
 const MOST_COMPLAINTS: usize = 10;
 
+/// Seconds for an answer in tests: room for an ARP request that is lost or late on a busy machine, and asked again a second
+/// later.
+const TEST_TIMEOUT: u32 = 3;
+
 /// What `heddle lab` takes.
 #[derive(Args)]
 #[command(
@@ -469,11 +473,13 @@ fn start(arguments: Arguments) -> Result<ExitCode> {
     let passed = match arguments.test {
         None => shell.run().map(|()| true),
         Some(Test::None) => Ok(true),
-        Some(Test::Pingall) => shell.ping_all(&[], false, 1),
-        Some(Test::Pingall6) => shell.ping_all(&[], true, 1),
-        Some(Test::Pingpair) => shell.ping_all(&shell.ends()?, false, 1),
+        Some(Test::Pingall) => shell.ping_all(&[], false, TEST_TIMEOUT),
+        Some(Test::Pingall6) => shell.ping_all(&[], true, TEST_TIMEOUT),
+        Some(Test::Pingpair) => shell.ping_all(&shell.ends()?, false, TEST_TIMEOUT),
         Some(Test::Iperf) => shell.iperf(&shell.ends()?).map(|()| true),
     };
+    // The lab may hang from here on, and nobody is at the shell.
+    terminal::let_interrupts_end_us();
     show_fidelity(&lab);
     let begun = Instant::now();
     end(lab, &name)?;
@@ -633,9 +639,8 @@ pub fn show_progress(shown: &mut progress::Progress, progress: &Progress) {
     }
 }
 
-/// Ends a lab. An interrupt breaks this off.
+/// Ends a lab.
 pub fn end(lab: Lab, name: &str) -> Result<()> {
-    terminal::let_interrupts_end_us();
     let mut shown = progress::Progress::new();
     lab.stop(|waited| shown.state(&format!("ending lab {name}: {} s", waited.as_secs())))?;
     Ok(())

@@ -52,6 +52,15 @@ impl<'a> Shell<'a> {
         known.1.clone()
     }
 
+    /// The same; at a terminal, an interrupt gives up a lab that does not answer, and what was known of it serves.
+    fn topology_for_a_line(&self) -> Rc<Topology> {
+        if !std::io::stdin().is_terminal() {
+            return self.topology();
+        }
+        let question = terminal::Foreground::Question(self.lab.interrupter());
+        terminal::while_running(question, || self.topology())
+    }
+
     /// Runs lines until they end or say so.
     pub fn run(&self) -> Result<()> {
         if std::io::stdin().is_terminal() {
@@ -69,7 +78,7 @@ impl<'a> Shell<'a> {
         terminal::keep_interrupts();
         let mut editor: rustyline::Editor<Names, _> = rustyline::Editor::new()?;
         loop {
-            editor.set_helper(Some(Names::new(&self.topology())));
+            editor.set_helper(Some(Names::new(&self.topology_for_a_line())));
             match editor.readline("heddle> ") {
                 Ok(line) => {
                     terminal::keep_interrupts();
@@ -93,7 +102,7 @@ impl<'a> Shell<'a> {
 
     /// Does what a line says; what fails is shown, and the shell goes on.
     fn line(&self, line: &str, depth: usize) -> Next {
-        match self.command(parse(line, &self.topology()), depth) {
+        match self.command(parse(line, &self.topology_for_a_line()), depth) {
             Ok(next) => next,
             Err(error) => {
                 eprintln!("*** {error:#}");
@@ -107,6 +116,7 @@ impl<'a> Shell<'a> {
         let interactive = std::io::stdin().is_terminal();
         let foreground = match command {
             _ if !interactive => return self.run_command(command, depth),
+            Command::Exit => return Ok(Next::Exit),
             // These run others, or see to the keyboard themselves.
             Command::Run { .. } | Command::Source(_) | Command::Time(_) => {
                 return self.run_command(command, depth);

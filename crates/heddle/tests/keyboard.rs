@@ -46,7 +46,8 @@ impl Conversation {
     }
 
     fn keys(&mut self, keys: &str) {
-        self.child.stdin.as_mut().unwrap().write_all(keys.as_bytes()).unwrap();
+        // What has ended reads no more.
+        let _ = self.child.stdin.as_mut().unwrap().write_all(keys.as_bytes());
     }
 
     /// Waits for the text to have been shown so often.
@@ -116,4 +117,25 @@ fn lines_typed_ahead_or_pasted_are_all_done() {
     shell.expect("\nthree", 1);
     shell.keys("exit\r");
     assert!(shell.child.wait().unwrap().success(), "{}", shell.shown());
+}
+
+#[test]
+fn an_interrupt_breaks_off_a_lab_that_does_not_end() {
+    if !labs_work() || !installed("script", "bsdutils") {
+        return;
+    }
+    let place = Place::new();
+    let mut shell = Conversation::new(&place, "lab --controller none");
+    shell.expect("heddle> ", 1);
+    let supervisor = nix::unistd::Pid::from_raw(place.processes("lab-supervisor")[0]);
+    nix::sys::signal::kill(supervisor, nix::sys::signal::Signal::SIGSTOP).unwrap();
+    shell.keys("exit\r");
+    // The first may be for the line, which asks the lab too.
+    wait_until("the program has ended", || {
+        shell.keys("\u{3}");
+        std::thread::sleep(Duration::from_millis(200));
+        shell.child.try_wait().unwrap().is_some()
+    });
+    nix::sys::signal::kill(supervisor, nix::sys::signal::Signal::SIGCONT).unwrap();
+    wait_until("the lab is gone", || !place.run_directory("lab").exists());
 }
