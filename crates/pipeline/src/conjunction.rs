@@ -30,13 +30,13 @@ pub(crate) fn is_part(instructions: &[Instruction]) -> bool {
 }
 
 impl Snapshot {
-    /// The flow that takes `key` in a table which has conjunctive flows.
+    /// The flow that takes `key` in a table which has conjunctive flows, and those that it takes it for.
     pub(crate) fn lookup_conjunctive(
         &self,
         table: u8,
         key: &FlowKey,
         looked_at: &mut FlowMask,
-    ) -> Option<&Arc<Flow>> {
+    ) -> Option<(&Arc<Flow>, Vec<&Arc<Flow>>)> {
         let flows = self.table(table)?;
         let matching = flows.lookup_all(key, looked_at);
         // By falling priority; a flow that takes packets goes before conjunctions of its priority.
@@ -46,19 +46,28 @@ impl Snapshot {
             let end = start + matching[start..].iter().take_while(|flow| flow.priority == priority).count();
             let level = &matching[start..end];
             if let Some(hard) = level.iter().find(|flow| !is_part(&flow.instructions)) {
-                return Some(hard);
+                return Some((hard, Vec::new()));
             }
             for id in complete(level) {
                 let mut named = *key;
                 named.set(Field::ConjId, id.into());
                 let found = flows.lookup_all(&named, looked_at);
                 if let Some(flow) = found.into_iter().find(|flow| !is_part(&flow.instructions)) {
-                    return Some(flow);
+                    let has_part = |flow: &&Arc<Flow>| clauses(&flow.instructions).any(|(of, ..)| of == id);
+                    return Some((flow, level.iter().copied().filter(has_part).collect()));
                 }
             }
             start = end;
         }
         None
+    }
+
+    /// The flows of which `found`, which takes `key` in a table, is the conjunction; none where it takes it by itself.
+    pub(crate) fn parts_of(&self, table: u8, key: &FlowKey, found: &Arc<Flow>) -> Vec<&Arc<Flow>> {
+        match self.lookup_conjunctive(table, key, &mut FlowMask::default()) {
+            Some((flow, parts)) if Arc::ptr_eq(flow, found) => parts,
+            _ => Vec::new(),
+        }
     }
 }
 

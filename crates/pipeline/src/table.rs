@@ -247,7 +247,7 @@ impl Snapshot {
     /// The flow that takes `key` in a table.
     pub fn lookup(&self, table: u8, key: &FlowKey, looked_at: &mut FlowMask) -> Option<&Arc<Flow>> {
         if !self.conjunctive.is_empty() && self.conjunctive.contains_key(&table) {
-            return self.lookup_conjunctive(table, key, looked_at);
+            return self.lookup_conjunctive(table, key, looked_at).map(|(flow, _)| flow);
         }
         self.tables.get(&table)?.lookup(key, looked_at)
     }

@@ -13,7 +13,7 @@ use heddle_flow::{Field, FlowKey, FlowMask, Match, Prerequisite};
 use heddle_openflow::{Action as FlowAction, text};
 
 use crate::bridge::{Bridge, Network, Place};
-use crate::table::Flow;
+use crate::table::{Flow, Snapshot};
 use crate::translate::Translation;
 
 /// Most recirculations that a trace follows.
@@ -59,9 +59,21 @@ pub struct Story {
     /// Parts that are not ended, the outermost first.
     open: Vec<Part>,
     count: usize,
+    by_name: bool,
 }
 
 impl Story {
+    /// A story that calls ports by their names, or by their numbers.
+    #[must_use]
+    pub fn new(by_name: bool) -> Self {
+        Self { by_name, ..Self::default() }
+    }
+
+    /// Whether ports are called by their names.
+    pub(crate) fn by_name(&self) -> bool {
+        self.by_name
+    }
+
     fn push(&mut self, part: Part) {
         match self.open.last_mut() {
             Some(open) => open.parts.push(part),
@@ -136,12 +148,29 @@ pub(crate) fn drop_words(reason: &'static str) -> (Kind, &'static str) {
     }
 }
 
-/// A flow as it stands in a story.
-pub(crate) fn flow_words(flow: &Flow) -> String {
-    let matching = text::print_match(&flow.matching.expand());
+/// A flow as it stands in a story; ports have the names that `named` gives them.
+pub(crate) fn flow_words(flow: &Flow, named: Option<&Snapshot>) -> String {
+    let matching = match_words(flow, named);
     let comma = if matching.is_empty() { "" } else { ", " };
     let cookie = if flow.cookie == 0 { String::new() } else { format!(", cookie {:#x}", flow.cookie) };
     format!("{:2}. {matching}{comma}priority {}{cookie}", flow.table, flow.priority)
+}
+
+/// A flow that is part of a conjunction.
+pub(crate) fn part_words(flow: &Flow, named: Option<&Snapshot>) -> String {
+    let matching = match_words(flow, named);
+    let comma = if matching.is_empty() { "" } else { "," };
+    format!("priority={}{comma}{matching}", flow.priority)
+}
+
+fn match_words(flow: &Flow, named: Option<&Snapshot>) -> String {
+    let text = text::print_match(&flow.matching.expand());
+    let Some(snapshot) = named else { return text };
+    let name = |word: &str| {
+        let number = word.strip_prefix("in_port=")?.parse().ok()?;
+        Some(format!("in_port={}", snapshot.ports.get(&number)?.name))
+    };
+    text.split(',').map(|word| name(word).unwrap_or_else(|| word.to_owned())).collect::<Vec<_>>().join(",")
 }
 
 /// Packets that flows hand over, by the numbers that the datapath knows; and ports by their names, where these are
@@ -204,15 +233,16 @@ pub fn trace(network: &Network, question: &Question<'_>, now_ms: u64, names: &Ne
     let mut first = None;
     let mut out = String::new();
     for step in 0..=MAX_RECIRCULATIONS {
+        let story = Story::new(names.by_name);
         let explained = match (step, actions) {
             (0, Some(actions)) => {
-                Translation::explained_packet_out(network, bridge, &key, actions, now_ms, effects)
+                Translation::explained_packet_out(network, bridge, &key, actions, now_ms, effects, story)
             }
             (0, None) => {
                 let place = Place { bridge: Arc::clone(bridge), port: key.in_port(), counters: None };
-                Translation::explained_at(network, &place, &key, now_ms, effects)
+                Translation::explained_at(network, &place, &key, now_ms, effects, story)
             }
-            _ => Translation::explained(network, &key, now_ms, false, true),
+            _ => Translation::explained(network, &key, now_ms, false, Some(story)),
         };
         let _ = writeln!(out, "Flow: {}", print_flow(&key));
         out.push_str(&explained.story.print());

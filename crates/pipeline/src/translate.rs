@@ -129,16 +129,16 @@ pub struct Explained {
 impl<'a> Translation<'a> {
     /// Decides on a packet with this key, as the datapath extracted it.
     pub fn run(network: &'a Network, key: &FlowKey, now_ms: u64, effects: bool) -> Outcome {
-        Self::explained(network, key, now_ms, effects, false).outcome
+        Self::explained(network, key, now_ms, effects, None).outcome
     }
 
-    /// Decides, and says why if `explain`.
+    /// Decides, and says why in `story`.
     pub fn explained(
         network: &'a Network,
         key: &FlowKey,
         now_ms: u64,
         effects: bool,
-        explain: bool,
+        story: Option<Story>,
     ) -> Explained {
         let begun = match key.recirc_id() {
             0 => network.place(key.in_port()).map(|place| (place, None)).ok_or("port is not attached"),
@@ -153,7 +153,7 @@ impl<'a> Translation<'a> {
             }
         };
         let mut this = Self::enter(network, key, &place, now_ms, effects);
-        this.story = explain.then(Story::default);
+        this.story = story;
         match state {
             None => this.pipeline(),
             Some(state) => this.thaw(key.recirc_id(), state),
@@ -168,9 +168,10 @@ impl<'a> Translation<'a> {
         key: &FlowKey,
         now_ms: u64,
         effects: bool,
+        story: Story,
     ) -> Explained {
         let mut this = Self::enter(network, key, place, now_ms, effects);
-        this.story = Some(Story::default());
+        this.story = Some(story);
         this.pipeline();
         this.finish()
     }
@@ -183,10 +184,11 @@ impl<'a> Translation<'a> {
         actions: &[Action],
         now_ms: u64,
         effects: bool,
+        story: Story,
     ) -> Explained {
         let place = Place { bridge: Arc::clone(bridge), port: key.in_port(), counters: None };
         let mut this = Self::enter(network, key, &place, now_ms, effects);
-        this.story = Some(Story::default());
+        this.story = Some(story);
         let name = bridge.name.clone();
         this.open(Kind::Bridge, || format!("bridge(\"{name}\")"));
         this.apply(actions);

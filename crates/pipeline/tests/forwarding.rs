@@ -83,6 +83,32 @@ fn a_label_is_pushed_and_popped_and_what_is_under_it_is_read_anew() {
 }
 
 #[test]
+fn a_trace_says_which_flows_make_a_conjunction() {
+    let mut world = World::new();
+    let bridge = pair(&mut world, false);
+    world.flow(&bridge, "conj_id=1,actions=output:2");
+    world.flow(&bridge, "priority=10,ip,nw_dst=10.0.0.1,actions=conjunction(1,1/2)");
+    world.flow(&bridge, "priority=10,in_port=1,actions=conjunction(1,2/2)");
+    world.flow(&bridge, "priority=10,udp,actions=conjunction(2,1/2)");
+    let matching = heddle_openflow::text::parse_match("in_port=1,udp,nw_dst=10.0.0.1").unwrap();
+    let told = |by_name: bool, key: heddle_flow::FlowKey| {
+        let names = NetworkNames { network: &world.network, ports: &[], by_name };
+        let question = Question { key, bridge: &bridge, actions: None, effects: false };
+        let text = trace(&world.network, &question, 0, &names).text;
+        let mut lines: Vec<String> =
+            text.lines().filter(|line| line.contains("conj.")).map(str::to_owned).collect();
+        lines.sort();
+        lines
+    };
+    let destination = "     -> conj. priority=10,ip,nw_dst=10.0.0.1";
+    assert_eq!(told(false, *matching.key()), ["     -> conj. priority=10,in_port=1", destination]);
+    assert_eq!(told(true, *matching.key()), ["     -> conj. priority=10,in_port=s1-eth1", destination]);
+    let mut elsewhere = *matching.key();
+    elsewhere.set_in_port(3);
+    assert!(told(false, elsewhere).is_empty());
+}
+
+#[test]
 fn counters_are_exact_through_tables_and_bridges() {
     let mut world = World::new();
     let (left, right) = (world.bridge("s1", false), world.bridge("s2", false));

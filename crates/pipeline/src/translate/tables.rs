@@ -12,7 +12,7 @@ use crate::decision::{Credit, Dependency, Visit};
 use crate::flow_mod::TABLES;
 use crate::frozen::Step;
 use crate::table::{Flow, Fragments, Miss};
-use crate::trace::Kind;
+use crate::trace::{self, Kind, Story};
 
 impl Translation<'_> {
     /// Looks a table up for a packet that is in by `in_port`, and runs what it says. The flow's actions find the port that
@@ -64,7 +64,13 @@ impl Translation<'_> {
         self.stay.table = table;
         let level = self.level();
         match found {
-            Some(flow) => self.run_flow(&flow),
+            Some(flow) => {
+                let parts = match self.story {
+                    Some(_) => snapshot.parts_of(table, &key, &flow),
+                    None => Vec::new(),
+                };
+                self.run_flow(&flow, &parts);
+            }
             None => {
                 self.open(Kind::Table, || format!("{table:2}. No match."));
                 self.missed(table, in_port, misses);
@@ -132,12 +138,18 @@ impl Translation<'_> {
         self.kept.dependencies.push(Dependency::Flows { bridge, seen, visits: Vec::new() });
     }
 
-    pub(super) fn run_flow(&mut self, flow: &Arc<Flow>) {
+    /// Runs what a flow says; where it is a conjunction, `parts` are told of.
+    fn run_flow(&mut self, flow: &Arc<Flow>, parts: &[&Arc<Flow>]) {
         self.kept.credits.push(Credit::Flow(Arc::clone(&flow.stats)));
         self.flow = Some(Arc::clone(flow));
         self.stay.cookie = flow.cookie;
         self.stay.table_miss = flow.priority == 0 && flow.matching.is_any();
-        self.open(Kind::Table, || crate::trace::flow_words(flow));
+        let by_name = self.story.as_ref().is_some_and(Story::by_name);
+        let named = by_name.then(|| Arc::clone(&self.stay.snapshot));
+        self.open(Kind::Table, || trace::flow_words(flow, named.as_deref()));
+        for part in parts {
+            self.explain(Kind::Detail, || format!("conj. {}", trace::part_words(part, named.as_deref())));
+        }
         if flow.instructions.is_empty() {
             self.explain(Kind::Action, || "drop".into());
         }
