@@ -86,6 +86,11 @@ pub fn set_program(name: &'static str) {
     with(|log| log.program = name);
 }
 
+/// Sets how much goes to the standard error stream where no option says so.
+pub fn set_console(level: Level) {
+    with(|log| log.usual[CONSOLE] = level);
+}
+
 /// The program's name.
 pub fn program() -> &'static str {
     with(|log| log.program)

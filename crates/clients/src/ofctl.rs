@@ -15,7 +15,7 @@ mod groups;
 mod monitor;
 mod names;
 mod nx_match;
-mod print;
+pub mod print;
 mod tools;
 
 use std::io::Write;
@@ -201,6 +201,7 @@ fn help() -> String {
 /// # Errors
 /// What the operator is told.
 pub fn run(words: &[String], out: &mut dyn Write) -> Result<u8, Fatal> {
+    log::set_console(log::Level::Info);
     let (given, words) = options::parse(words, TABLES, Order::Permuted)?;
     let Some(settings) = take_options(&given, out)? else { return Ok(0) };
     let Some((name, words)) = words.split_first() else {

@@ -15,7 +15,7 @@ pub use crate::names::field as field_by_name;
 pub use actions::{parse_actions, print_action};
 pub use flows::{parse_flow, parse_instructions, print_flow, print_instructions, print_stats};
 pub use groups::{parse_group, print_group, print_group_desc, print_group_stats};
-pub use matching::{parse_match, print_match};
+pub use matching::{lacking, parse_match, print_match};
 pub use meters::{parse_meter, parse_meter_id};
 pub use nx_match::{decode_nx_match, encode_nx_match, parse_nx_match, print_nx_match, stray_bits};
 pub use values::{parse_mac, parse_number, parse_port, parse_value, print_value};

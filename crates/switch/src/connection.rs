@@ -16,6 +16,7 @@ mod ports;
 mod queues;
 mod statistics;
 mod tables;
+mod transcript;
 
 use std::sync::Arc;
 
@@ -57,6 +58,7 @@ const ARP_MATCH_IP: u32 = 0x80;
 /// One connection, from its first byte.
 pub struct Connection {
     seat: Seat,
+    transcript: transcript::Transcript,
     framer: Framer,
     /// The version that both ends agreed on.
     version: Option<Version>,
@@ -96,6 +98,7 @@ impl Connection {
         let hello = Message { form, xid: 1, body: Body::Hello(versions) }.encode();
         let connection = Self {
             seat: Seat::new(&bridge.control),
+            transcript: transcript::Transcript::default(),
             framer: Framer::default(),
             version: None,
             table_ids: false,
@@ -116,6 +119,19 @@ impl Connection {
             dump: None,
         };
         (connection, hello)
+    }
+
+    /// Says what the log calls the peer, which has been sent this hello.
+    pub fn name(&mut self, peer: String, hello: &[u8]) {
+        self.transcript.peer = peer;
+        self.transcript.sent(hello);
+    }
+
+    /// Asks the peer whether it is there.
+    pub fn probe(&self) -> Vec<u8> {
+        let echo = self.write(Body::EchoRequest(Vec::new()));
+        self.transcript.sent(&echo);
+        echo
     }
 
     /// Does as the configuration says of this controller; to be called before anything is received.
@@ -176,6 +192,7 @@ impl Connection {
         let due = self.paces.iter_mut().flatten().flat_map(|pace| pace.due(now_ms)).flatten();
         let mut told: Vec<u8> = due.collect();
         told.extend(self.expire(bridge));
+        self.transcript.sent(&told);
         told
     }
 
@@ -202,9 +219,11 @@ impl Connection {
         self.framer.push(bytes);
         // What the peer says now comes too late for what is too old.
         let mut out = self.expire(bridge);
-        let mut taken = 0;
+        let (mut taken, mut logged) = (0, 0);
         self.more = false;
         while !self.closing {
+            self.transcript.sent(&out[logged..]);
+            logged = out.len();
             if let Some(dump) = &mut self.dump {
                 if !dump.write(&mut out, MAX_ANSWER) {
                     self.more = true;
@@ -217,6 +236,7 @@ impl Connection {
             self.more = taken >= MAX_MESSAGES || out.len() >= MAX_ANSWER;
             let answer = match framed {
                 Ok(bytes) => {
+                    self.transcript.received(&bytes);
                     let answered = self.answer(&bytes, bridge, &mut out);
                     answered.map_err(|fault| (self.version_of_refusal(&fault, &bytes), fault))
                 }
@@ -232,6 +252,7 @@ impl Connection {
                 break;
             }
         }
+        self.transcript.sent(&out[logged..]);
         self.seat.set_wants_misses(self.wants_misses());
         bridge.show_misses();
         out
@@ -271,6 +292,9 @@ impl Connection {
         if let Body::Hello(versions) = message.body {
             if self.version.is_none() {
                 self.version = Version::agreed(bridge.versions(), versions);
+                if let Some(version) = self.version {
+                    self.transcript.agreed(version, bridge.versions(), versions);
+                }
                 if self.asynchronous {
                     self.wants = news::masks(self.version.unwrap_or_default());
                 } else {
@@ -529,7 +553,9 @@ impl Connection {
         let monitors = &bridge.control.monitors;
         let next = bridge.bridge.with_settled(|snapshot| monitors.next(self.seat.id, snapshot));
         self.closing |= next.is_none();
-        next.unwrap_or_default()
+        let told = next.unwrap_or_default();
+        self.transcript.sent(&told);
+        told
     }
 
     /// The switch's configuration as `OFPT_GET_CONFIG_REPLY` has it.

@@ -8,7 +8,7 @@
 use std::collections::HashMap;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -17,8 +17,6 @@ use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::{RecvError, TryRecvError};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
-
-use heddle_openflow::Body;
 
 use crate::bridge::{EVENTS, Event, ManagedBridge};
 use crate::connection::Connection;
@@ -48,6 +46,9 @@ const FIRST_BACKOFF: Duration = Duration::from_millis(50);
 
 /// Failed calls that are logged: a few at once, and then one in ten minutes.
 static LIMIT: RateLimit = RateLimit::new(1, 10);
+
+/// How many have called, which the log names them by.
+static CALLERS: AtomicU64 = AtomicU64::new(0);
 
 /// What is served of a bridge; ends with the value.
 struct Served {
@@ -200,9 +201,12 @@ async fn accept(listener: Listener, bridge: Arc<ManagedBridge>, controller: Opti
             continue;
         };
         let (bridge, controller) = (Arc::clone(&bridge), controller.clone());
+        // A caller has no name that would say more.
+        let kind = if listener.local_address().is_some() { "tcp" } else { "unix" };
+        let peer = format!("{kind}#{}", CALLERS.fetch_add(1, Ordering::Relaxed));
         connections.spawn(async move {
             // A peer that goes away is no error of ours.
-            let _ = converse(stream, &bridge, controller.as_ref()).await;
+            let _ = converse(stream, peer, &bridge, controller.as_ref()).await;
             drop(permit);
         });
         while connections.try_join_next().is_some() {}
@@ -258,7 +262,7 @@ async fn call(target: Target, controller: Controller, bridge: Arc<ManagedBridge>
             Ok(Ok(stream)) => {
                 log::info!(target: "rconn", "{name}: connected");
                 let begun = Instant::now();
-                let ended = converse(stream, &bridge, Some(&controller)).await;
+                let ended = converse(stream, controller.name.clone(), &bridge, Some(&controller)).await;
                 // A peer that hangs up at once is not called again at once.
                 if begun.elapsed() > controller.max_backoff {
                     backoff = FIRST_BACKOFF;
@@ -315,12 +319,14 @@ impl Drop for Connected<'_> {
 /// Speaks OpenFlow until either end has had enough. A controller is probed when it is silent, and shown to snoopers.
 async fn converse(
     mut stream: Stream,
+    peer: String,
     bridge: &ManagedBridge,
     controller: Option<&Controller>,
 ) -> io::Result<()> {
     let called = controller.is_some_and(Controller::is_called);
     let probe = controller.and_then(|controller| controller.probe);
     let (mut connection, hello) = Connection::new(called, bridge);
+    connection.name(peer, &hello);
     if let Some(controller) = controller {
         connection.configure(controller, bridge);
     }
@@ -401,7 +407,7 @@ async fn converse(
                 }
                 probed = true;
                 controller.inspect(|controller| show_idle(controller, wait, bridge));
-                let echo = connection.write(Body::EchoRequest(Vec::new()));
+                let echo = connection.probe();
                 shown(&echo);
                 send(&mut stream, &echo).await?;
             }

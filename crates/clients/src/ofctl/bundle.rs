@@ -61,7 +61,12 @@ pub fn send(
             connection.put_bytes(&mut batch, &Message { form, xid: id, body: add }.encode())?;
             sent.push((id, message));
         }
-        let (more, refused) = control(connection, batch, BundleControl::CLOSE, &mut sent)?;
+        // As in Open vSwitch, a barrier tells that all has been taken; a bundle need not be closed before it is committed.
+        let id = connection.next_xid();
+        let barrier = Message { form, xid: id, body: Body::BarrierRequest }.encode();
+        connection.put_bytes(&mut batch, &barrier)?;
+        let more = connection.finish(batch, id)?;
+        let refused = more.iter().any(|error| xid(error) == id);
         errors.extend(more);
         let next = if errors.is_empty() { BundleControl::COMMIT } else { BundleControl::DISCARD };
         // Where a bundle is refused as a whole, errors are about the messages that were added before.

@@ -6,7 +6,7 @@ use heddle_flow::layout::VLAN_PRESENT;
 use heddle_flow::{Field, Match};
 use heddle_openflow::consistency::Known;
 use heddle_openflow::multipart::FlowFilter;
-use heddle_openflow::text::{parse_flow, parse_number, parse_port, print_action, print_match};
+use heddle_openflow::text::{lacking, parse_flow, parse_number, parse_port, print_action, print_match};
 use heddle_openflow::{Action, Command, FlowMod, Instruction, Version};
 
 use super::names::{Ports, bits};
@@ -85,8 +85,13 @@ pub fn parse(text: &str, command: Command, with_actions: bool) -> Result<FlowMod
             _ => words.push(word),
         }
     }
-    let rest = format!("{} actions={actions}", words.join(","));
+    let without = lacking(&words);
+    let asked: Vec<&str> = words.iter().copied().filter(|word| !without.contains(word)).collect();
+    let rest = format!("{} actions={actions}", asked.join(","));
     let parsed = parse_flow(&rest).map_err(|error| Fatal::new(error.to_string()))?;
+    if !without.is_empty() {
+        tell_left_out(&words, &parsed);
+    }
     check_conjunctions(&parsed.instructions)?;
     check_learning(&parsed)?;
     let goto = parsed.instructions.iter().find_map(|one| match one {
@@ -104,6 +109,19 @@ pub fn parse(text: &str, command: Command, with_actions: bool) -> Result<FlowMod
         instructions: if with_actions { parsed.instructions } else { Vec::new() },
         ..filter
     })
+}
+
+/// Tells, as Open vSwitch does, that a match is not what it was written as: fields of protocols that it does not ask for
+/// say nothing.
+fn tell_left_out(words: &[&str], flow: &FlowMod) {
+    let post = matching(&flow.matching, FlowMod::default().priority);
+    for text in [
+        "normalization changed ofp_match, details:".to_owned(),
+        format!(" pre: {}", words.join(",")),
+        format!("post: {post}"),
+    ] {
+        crate::log::write("ofp_match", crate::log::Level::Info, &text);
+    }
 }
 
 /// That flows which are learned have the fields that they match and set, and take them from packets that have them.

@@ -364,12 +364,15 @@ pub(super) fn replace(context: &mut Context<'_>) -> Result<u8, Fatal> {
         instructions: Vec::new(),
         cookie: 0,
         flags: 0,
+        importance: 0,
         ..flow.clone()
     });
     let new = wanted.iter().filter(|(key, value)| {
         context.settings.readd || !there.get(*key).is_some_and(|other| same(other, value))
     });
-    let flows = gone.chain(new.map(|(_, (flow, _))| flow.clone())).collect();
+    let mut flows: Vec<FlowMod> = gone.chain(new.map(|(_, (flow, _))| flow.clone())).collect();
+    // Table by table; in each, what goes makes room for what comes.
+    flows.sort_by_key(|flow| flow.table_id);
     change(context, &mut connection, flows)?;
     Ok(0)
 }

@@ -94,15 +94,45 @@ pub fn parse_match(text: &str) -> Result<Match, TextError> {
     Ok(matching)
 }
 
-/// Reads words in the order of what presupposes what, so that they may be written in any.
-pub(super) fn parse_match_words(matching: &mut Match, mut words: Vec<&str>) -> Result<(), TextError> {
-    words.sort_by_key(|word| match word.split_once('=').map(|(name, _)| name) {
+/// Where a word stands in the order of what presupposes what.
+fn rank(word: &str) -> u8 {
+    match word.split_once('=').map(|(name, _)| name) {
         None => 0,
         Some("dl_type" | "eth_type" | "dl_vlan" | "vlan_vid" | "vlan_tci") => 1,
         Some("nw_proto" | "ip_proto") => 2,
         Some("icmp_type" | "icmpv6_type") => 3,
         Some(_) => 4,
-    });
+    }
+}
+
+/// Those of a match's words that ask for a field of a protocol which no other word asks for, as `nw_src` does without `ip`.
+/// [`parse_match`] refuses them; whoever wants to do without them can leave them out.
+pub fn lacking<'a>(words: &[&'a str]) -> Vec<&'a str> {
+    let mut words = words.to_vec();
+    words.sort_by_key(|word| rank(word));
+    let mut matching = Match::default();
+    let mut lacks = |word: &&str| {
+        let field = word.split_once('=').and_then(|(name, value)| {
+            let field = match name {
+                "nw_tos" | "ip_tos" => Field::IpDscp,
+                "tp_src" | "icmp_type" => transport_field(&matching, true).unwrap_or(Field::TcpSrc),
+                "tp_dst" | "icmp_code" => transport_field(&matching, false).unwrap_or(Field::TcpDst),
+                name => names::field(name)?,
+            };
+            // A value that is wrong is wrong in any case.
+            parse_masked(field, value).is_ok().then_some(field)
+        });
+        let lacks = field.is_some_and(|field| !matching.satisfies(field));
+        let _ = parse_match_word(&mut matching, word);
+        lacks
+    };
+    words.retain(|word| lacks(word));
+    words
+}
+
+/// Reads words in the order of what presupposes what, so that they may be written in any.
+pub(super) fn parse_match_words(matching: &mut Match, mut words: Vec<&str>) -> Result<(), TextError> {
+    words.sort_by_key(|word| rank(word));
     words.into_iter().try_for_each(|word| parse_match_word(matching, word))
 }
 

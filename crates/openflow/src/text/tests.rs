@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use heddle_flow::Match;
 
-use super::{parse_flow, print_flow, print_stats};
+use super::{lacking, parse_flow, print_flow, print_stats};
 use crate::multipart::FlowStats;
 
 #[test]
@@ -67,6 +67,23 @@ fn writes_flows_as_ovs_ofctl_does() {
     (stats.matching, stats.instructions) = (Match::default(), Vec::new());
     let any = " cookie=0x0, duration=2s, table=1, n_packets=3, n_bytes=180, actions=drop";
     assert_eq!(print_stats(&stats), any);
+}
+
+#[test]
+fn says_what_asks_for_a_field_without_its_protocol() {
+    for (words, without) in [
+        (&["nw_src=1.2.3.4"][..], &["nw_src=1.2.3.4"][..]),
+        (&["nw_src=1.2.3.4", "ip"], &[]),
+        (&["tp_dst=80", "ip", "in_port=1"], &["tp_dst=80"]),
+        (&["tp_dst=80", "nw_proto=6", "dl_type=0x800"], &[]),
+        (&["nw_proto=6", "tp_src=1", "dl_vlan=5"], &["nw_proto=6", "tp_src=1"]),
+        (&["icmp6", "icmp_type=128", "nd_target=::1"], &["nd_target=::1"]),
+        (&["arp", "nw_tos=4", "arp_spa=10.0.0.1", "reg0=5"], &["nw_tos=4"]),
+        // What is wrong in any case is not left out.
+        (&["nw_src=1.2.3.400", "tp_src=x", "no_field=1", "idle_timeout=5"], &[]),
+    ] {
+        assert_eq!(lacking(words), without, "{words:?}");
+    }
 }
 
 #[test]

@@ -101,13 +101,14 @@ impl Connection {
             }
         };
         let bytes = Some(self.write(body)).filter(|bytes| !bytes.is_empty())?;
-        match (event, &mut self.paces) {
+        let bytes = match (event, &mut self.paces) {
             (Event::PacketIn(packet), Some([misses, sent])) => {
                 let pace = if packet.reason == reason::NO_MATCH { misses } else { sent };
                 pace.offer(packet.in_port, bytes, bridge.clock.now_ms())
             }
             _ => Some(bytes),
-        }
+        };
+        bytes.inspect(|bytes| self.transcript.sent(bytes))
     }
 
     fn packet_in(&mut self, packet: &PacketIn, why: u8, bridge: &ManagedBridge) -> Body {
