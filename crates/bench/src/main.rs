@@ -1,5 +1,6 @@
 //! Measurements, one a subcommand. Each is bounded in time, prints medians with their spread, and ends with a line of JSON.
 
+mod accuracy;
 mod churn;
 mod daemon;
 mod flows;
@@ -32,6 +33,8 @@ enum Verb {
     Masks(masks::Options),
     /// Cost of emulated links, and of their timers.
     Line(line::Options),
+    /// What links are asked for and what programs in hosts measure.
+    Links(accuracy::Options),
     /// Two network namespaces joined by each of several switches (root).
     Namespaces(namespaces::Options),
     /// A server's switch: start, idleness, a thousand ports (root, a network namespace of its own).
@@ -50,6 +53,7 @@ fn main() -> Result<()> {
         Verb::Churn(options) => churn::run(&options),
         Verb::Masks(options) => masks::run(&options),
         Verb::Line(options) => line::run(&options),
+        Verb::Links(options) => accuracy::run(&options),
         Verb::Namespaces(options) => namespaces::run(&options),
         Verb::Daemon(options) => daemon::run(&options),
         Verb::Lab(options) => lab::run(&options),
