@@ -1,6 +1,7 @@
 //! Measurements, one a subcommand. Each is bounded in time, prints medians with their spread, and ends with a line of JSON.
 
 mod accuracy;
+mod chain;
 mod churn;
 mod daemon;
 mod flows;
@@ -35,6 +36,10 @@ enum Verb {
     Line(line::Options),
     /// What links are asked for and what programs in hosts measure.
     Links(accuracy::Options),
+    /// Switches in a row between two hosts (root).
+    Chain(chain::Options),
+    /// Packets through a row of switches in memory.
+    Row(chain::Row),
     /// Two network namespaces joined by each of several switches (root).
     Namespaces(namespaces::Options),
     /// A server's switch: start, idleness, a thousand ports (root, a network namespace of its own).
@@ -54,6 +59,8 @@ fn main() -> Result<()> {
         Verb::Masks(options) => masks::run(&options),
         Verb::Line(options) => line::run(&options),
         Verb::Links(options) => accuracy::run(&options),
+        Verb::Chain(options) => chain::run(&options),
+        Verb::Row(row) => chain::pass(&row),
         Verb::Namespaces(options) => namespaces::run(&options),
         Verb::Daemon(options) => daemon::run(&options),
         Verb::Lab(options) => lab::run(&options),

@@ -69,12 +69,12 @@ fn ip(words: &str) -> Result<()> {
 }
 
 impl Lab {
-    /// Makes the namespaces and starts the switch; returns when the hosts reach each other.
+    /// Makes the namespaces and starts so many switches in a row; returns when the hosts reach each other.
     ///
     /// # Errors
     /// If the system refuses, or a ping is not answered in ten seconds.
-    pub fn start(kind: Kind, prefix: &str, heddle: &Path) -> Result<Self> {
-        let prefix = format!("{prefix}-{}", kind.name());
+    pub fn start(kind: Kind, prefix: &str, heddle: &Path, switches: usize) -> Result<Self> {
+        let prefix = format!("{prefix}-{}-{switches}", kind.name());
         let folder = std::env::temp_dir().join(&prefix);
         let mut lab = Self { prefix, folder, children: Vec::new(), switch: None };
         std::fs::create_dir_all(&lab.folder)?;
@@ -88,10 +88,10 @@ impl Lab {
                 lab.namespace("a"),
                 lab.namespace("b")
             ))?,
-            Kind::Bridge => lab.bridge()?,
-            Kind::Heddle => lab.heddle(heddle, true)?,
-            Kind::HeddlePacket => lab.heddle(heddle, false)?,
-            Kind::Ovs => lab.ovs()?,
+            Kind::Bridge => lab.bridge(switches)?,
+            Kind::Heddle => lab.heddle(heddle, true, switches)?,
+            Kind::HeddlePacket => lab.heddle(heddle, false, switches)?,
+            Kind::Ovs => lab.ovs(switches)?,
         }
         for (host, address) in ["a", "b"].into_iter().zip(ADDRESSES) {
             let host = lab.namespace(host);
@@ -142,12 +142,22 @@ impl Lab {
         Ok(())
     }
 
-    fn bridge(&self) -> Result<()> {
+    fn bridge(&self, switches: usize) -> Result<()> {
         self.pairs()?;
         let switch = self.namespace("sw");
-        ip(&format!("-n {switch} link add br0 type bridge"))?;
-        ip(&format!("-n {switch} link set br0 up"))?;
-        ["a", "b"].into_iter().try_for_each(|host| ip(&format!("-n {switch} link set p{host} master br0")))
+        for number in 1..=switches {
+            ip(&format!("-n {switch} link add br{number} type bridge"))?;
+            ip(&format!("-n {switch} link set br{number} up"))?;
+        }
+        for (number, next) in (1..switches).zip(2..) {
+            ip(&format!("-n {switch} link add r{number} type veth peer name l{next}"))?;
+            for (port, bridge) in [(format!("r{number}"), number), (format!("l{next}"), next)] {
+                ip(&format!("-n {switch} link set {port} master br{bridge}"))?;
+                ip(&format!("-n {switch} link set {port} up"))?;
+            }
+        }
+        ip(&format!("-n {switch} link set pa master br1"))?;
+        ip(&format!("-n {switch} link set pb master br{switches}"))
     }
 
     /// Starts a program in the switch's namespace; it ends with the lab, and with us.
@@ -162,19 +172,9 @@ impl Lab {
         Ok(id)
     }
 
-    fn heddle(&mut self, heddle: &Path, tap: bool) -> Result<()> {
-        let port = |(index, host): (usize, &str)| {
-            let kind = if tap {
-                serde_json::json!({ "kind": "tap" })
-            } else {
-                serde_json::json!({ "kind": "packet", "interface": format!("p{host}") })
-            };
-            serde_json::json!({ "name": format!("p{host}"), "ofport": index + 1, "kind": kind })
-        };
-        let ports: Vec<_> = ["a", "b"].into_iter().enumerate().map(port).collect();
-        let bridges = serde_json::json!([{
-            "name": "s1", "datapath_id": 1, "fail_mode": "standalone", "ports": ports,
-        }]);
+    fn heddle(&mut self, heddle: &Path, tap: bool, switches: usize) -> Result<()> {
+        let bridges: Vec<_> = (1..=switches).map(|number| heddle_bridge(number, switches, tap)).collect();
+        let bridges = serde_json::json!(bridges);
         let config = self.folder.join("switch.json");
         std::fs::write(&config, bridges.to_string())?;
         if !tap {
@@ -207,7 +207,7 @@ impl Lab {
         Ok(())
     }
 
-    fn ovs(&mut self) -> Result<()> {
+    fn ovs(&mut self, switches: usize) -> Result<()> {
         let file = |name: &str| self.folder.join(name).display().to_string();
         let (database, socket, control) = (file("conf.db"), file("db.sock"), file("vswitchd.ctl"));
         let database_control = file("db.ctl");
@@ -231,13 +231,49 @@ impl Lab {
         self.pairs()?;
         let unixctl = format!("--unixctl={control}");
         self.switch = Some(self.spawn(Path::new("ovs-vswitchd"), &[&server, &unixctl, log])?);
-        vsctl("add-br br0 -- set bridge br0 datapath_type=netdev")?;
-        vsctl("add-port br0 pa -- add-port br0 pb")?;
+        for number in 1..=switches {
+            vsctl(&format!("add-br br{number} -- set bridge br{number} datapath_type=netdev"))?;
+        }
+        for (number, next) in (1..switches).zip(2..) {
+            vsctl(&format!(
+                "add-port br{number} r{number} -- set interface r{number} type=patch options:peer=l{next} -- \
+                 add-port br{next} l{next} -- set interface l{next} type=patch options:peer=r{number}"
+            ))?;
+        }
+        vsctl(&format!("add-port br1 pa -- add-port br{switches} pb"))?;
         for host in ["a", "b"] {
             run(self.command(host, "ethtool").args("-K eth0 tx off tso off gso off".split_whitespace()))?;
         }
         Ok(())
     }
+}
+
+/// A bridge of Heddle's in a row of so many, with its ports.
+fn heddle_bridge(number: usize, switches: usize, tap: bool) -> serde_json::Value {
+    let host = |host: &str| {
+        if tap {
+            serde_json::json!({ "kind": "tap" })
+        } else {
+            serde_json::json!({ "kind": "packet", "interface": format!("p{host}") })
+        }
+    };
+    let patch = |peer: usize, port: String| serde_json::json!({ "kind": "patch", "peer_bridge": format!("s{peer}"), "peer_port": port });
+    let (left_name, left) = match number {
+        1 => ("pa".to_owned(), host("a")),
+        _ => (format!("l{number}"), patch(number - 1, format!("r{}", number - 1))),
+    };
+    let (right_name, right) = if number == switches {
+        ("pb".to_owned(), host("b"))
+    } else {
+        (format!("r{number}"), patch(number + 1, format!("l{}", number + 1)))
+    };
+    serde_json::json!({
+        "name": format!("s{number}"), "datapath_id": number, "fail_mode": "standalone",
+        "ports": [
+            { "name": left_name, "ofport": 1, "kind": left },
+            { "name": right_name, "ofport": 2, "kind": right },
+        ],
+    })
 }
 
 impl Drop for Lab {

@@ -3,8 +3,8 @@
 //! All switches stand at once, each with hosts of its own, and every round measures each of them in turn. Namespaces
 //! bear a prefix of this run, so that whoever started it can clear up after a crash; normally they go with [`Lab`].
 
-mod lab;
-mod measure;
+pub mod lab;
+pub mod measure;
 
 use std::path::PathBuf;
 
@@ -80,7 +80,7 @@ pub fn run(options: &Options) -> Result<()> {
     absent.iter().for_each(|kind| println!("SKIPPED: {} is not installed", kind.name()));
     let labs = present
         .iter()
-        .map(|&kind| Lab::start(kind, &options.prefix, &options.heddle))
+        .map(|&kind| Lab::start(kind, &options.prefix, &options.heddle, 1))
         .collect::<Result<Vec<_>>>()?;
     let mut samples: Vec<Samples> = present.iter().map(|&kind| Samples::new(kind)).collect();
     for round in 0..options.rounds {
