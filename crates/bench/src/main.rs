@@ -5,7 +5,7 @@ mod chain;
 mod churn;
 mod daemon;
 mod flows;
-mod lab;
+mod history;
 mod line;
 mod masks;
 mod memory;
@@ -40,6 +40,8 @@ enum Verb {
     Chain(chain::Options),
     /// Packets through a row of switches in memory.
     Row(chain::Row),
+    /// Draw what runs have said so far.
+    History(history::Options),
     /// Two network namespaces joined by each of several switches (root).
     Namespaces(namespaces::Options),
     /// A server's switch: start, idleness, a thousand ports (root, a network namespace of its own).
@@ -61,6 +63,7 @@ fn main() -> Result<()> {
         Verb::Links(options) => accuracy::run(&options),
         Verb::Chain(options) => chain::run(&options),
         Verb::Row(row) => chain::pass(&row),
+        Verb::History(options) => history::run(&options),
         Verb::Namespaces(options) => namespaces::run(&options),
         Verb::Daemon(options) => daemon::run(&options),
         Verb::Lab(options) => lab::run(&options),

@@ -9,7 +9,7 @@ pub mod file;
 #[doc(hidden)]
 pub mod fuzz;
 pub mod outcome;
-mod plot;
+pub mod plot;
 pub mod report;
 pub mod run;
 pub mod schedule;

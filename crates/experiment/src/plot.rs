@@ -1,4 +1,4 @@
-//! Line charts as SVG, without scripts: time in seconds across, one colour a series.
+//! Line charts as SVG, without scripts: one colour a series.
 
 use std::fmt::Write;
 
@@ -21,12 +21,13 @@ pub struct Series {
     pub points: Vec<(f64, f64)>,
 }
 
-/// A chart of some series; `marks` are times at which something happened.
-pub fn chart(unit: &str, series: &[Series], marks: &[(f64, String)], seconds: f64) -> String {
+/// A chart of some series, over what `across` names; `marks` are places on it at which something happened.
+#[must_use]
+pub fn chart(unit: &str, across: &str, series: &[Series], marks: &[(f64, String)], end: f64) -> String {
     let most = series.iter().flat_map(|series| &series.points).map(|point| point.1).fold(0.0, f64::max);
     let (step, top) = scale(most);
     let (inner_width, inner_height) = (WIDTH - LEFT - 10.0, HEIGHT - BELOW - ABOVE);
-    let seconds = if seconds > 0.0 { seconds } else { 1.0 };
+    let seconds = if end > 0.0 { end } else { 1.0 };
     let x = |at: f64| LEFT + at / seconds * inner_width;
     let y = |value: f64| ABOVE + inner_height * (1.0 - value / top);
     let mut out =
@@ -58,10 +59,11 @@ pub fn chart(unit: &str, series: &[Series], marks: &[(f64, String)], seconds: f6
     }
     let _ = write!(
         out,
-        "<text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"end\">seconds</text>\
+        "<text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"end\">{}</text>\
          <text x=\"4\" y=\"10\">{}</text>",
         WIDTH - 10.0,
         HEIGHT - 4.0,
+        escape(across),
         escape(unit)
     );
     for (at, what) in marks {
@@ -108,6 +110,7 @@ fn number(value: f64) -> String {
 }
 
 /// Text as HTML and SVG show it.
+#[must_use]
 pub fn escape(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for letter in text.chars() {
@@ -143,7 +146,7 @@ mod tests {
     #[test]
     fn hostile_names_stay_text() {
         let series = Series { name: "</svg><script>".into(), points: vec![(0.0, 1.0), (1.0, 2.0)] };
-        let drawn = chart("Mbit/s", &[series], &[(0.5, "a \" b".into())], 1.0);
+        let drawn = chart("Mbit/s", "seconds", &[series], &[(0.5, "a \" b".into())], 1.0);
         assert!(!drawn.contains("<script") && drawn.contains("&lt;script&gt;") && drawn.contains("polyline"));
     }
 }

@@ -112,7 +112,7 @@ fn charts(out: &mut String, outcome: &Outcome) {
         ("Packets on the way", "packets", over_time(&backlog)),
         ("Packets lost and dropped", "packets", over_time(&gone)),
     ] {
-        let _ = write!(out, "<h2>{title}</h2>{}", chart(unit, &series, &marks, outcome.seconds));
+        let _ = write!(out, "<h2>{title}</h2>{}", chart(unit, "seconds", &series, &marks, outcome.seconds));
     }
     if hidden != 0 {
         let _ = write!(out, "<p class=\"soft\">{hidden} quieter ways of links are in report.json.</p>");
