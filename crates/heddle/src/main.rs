@@ -210,7 +210,7 @@ fn run(verb: Verb) -> Result<ExitCode> {
         Verb::LabWatch { run_directory, controller } => heddle_lab::watch::run(&run_directory, controller)?,
         Verb::LabSwitch { rundir } => {
             // Before its threads are made, which take after it.
-            heddle_instance::sys::prefer_this_process();
+            heddle_instance::sys::prefer_this_thread();
             lab_switch::run(switch::new()?, &rundir)?;
         }
     }

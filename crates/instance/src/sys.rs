@@ -258,10 +258,26 @@ pub fn receive_with_descriptors(
     Ok((message.bytes, descriptors))
 }
 
-/// Has the scheduler prefer this process, where it may: what must be done in its time is done by it.
-pub fn prefer_this_process() {
-    // SAFETY: the call takes numbers only. An ordinary user is refused, and goes on as others do.
-    let _ = unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, -10) };
+/// Nanoseconds that the scheduler lets this process run before it looks at others: the shorter, the sooner it comes to run
+/// when it wakes (Linux from 6.12 on; sched(7)).
+const SLICE_NS: u64 = 100_000;
+
+/// Has the scheduler prefer the calling thread, and those that it makes, as far as it may: what must be done in its time is
+/// done by them. A switch that forwards for a lab wakes often and for short.
+pub fn prefer_this_thread() {
+    // SAFETY: all zeroes is a valid value of this plain structure.
+    let mut wanted: libc::sched_attr = unsafe { std::mem::zeroed() };
+    wanted.size = size_of::<libc::sched_attr>() as u32;
+    wanted.sched_policy = libc::SCHED_OTHER as u32;
+    wanted.sched_runtime = SLICE_NS;
+    for nice in [-10, 0] {
+        wanted.sched_nice = nice;
+        // SAFETY: the kernel reads the structure, whose size it is told. An ordinary user is refused a better place, and an
+        // older kernel the slice: then things are as they were.
+        if unsafe { libc::syscall(libc::SYS_sched_setattr, 0, &raw const wanted, 0) } == 0 {
+            return;
+        }
+    }
 }
 
 /// A netlink socket for notifications of a multicast group (`RTNLGRP_*`), from the calling thread's network namespace and
