@@ -6,6 +6,7 @@ mod churn;
 mod daemon;
 mod flows;
 mod history;
+mod lab;
 mod line;
 mod masks;
 mod memory;
