@@ -206,3 +206,109 @@ fn a_lab_is_drawn() {
         assert!(place.good(&["lab", "graph", "--format", "dot"]).contains("\"h1\" -- \"s1\""));
     }
 }
+
+/// Sends numbered datagrams from h1 to h2, 2 ms apart; those that came, in their order.
+fn numbers(place: &Place, count: u32) -> Vec<u32> {
+    let receive = "import socket\n\
+        s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)\n\
+        s.bind(('', 9)); s.settimeout(1.5); print('ready', flush=True)\n\
+        try:\n    while True: print(int(s.recv(64)))\n\
+        except TimeoutError: pass\n";
+    let send = format!(
+        "import socket, time\n\
+        s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)\n\
+        for i in range({count}): s.sendto(str(i).encode(), ('10.0.0.2', 9)); time.sleep(0.002)\n"
+    );
+    let mut receiver = place.heddle(&["exec", "h2", "python3", "-c", receive]);
+    let receiver = receiver.stdout(Stdio::piped()).spawn().unwrap();
+    common::wait_until("the receiver listens", || {
+        place.good(&["exec", "h2", "cat", "/proc/net/udp"]).contains(":0009 ")
+    });
+    place.good(&["exec", "h1", "python3", "-c", &send]);
+    let output = receiver.wait_with_output().unwrap();
+    String::from_utf8(output.stdout).unwrap().lines().filter_map(|line| line.parse().ok()).collect()
+}
+
+#[test]
+fn programs_see_what_links_do() {
+    if !labs_work() || !installed("python3", "python3") || !installed("ping", "iputils-ping") {
+        return;
+    }
+    let place = Place::new();
+    place.good(&["lab", "--link", "pattern=every10", "--controller", "none", "--detach"]);
+    place.good(&["lab", "link", "h2", "s1", "perfect"]);
+    // Which packets a pattern loses is exact: what kernels say among themselves does not count.
+    let came = numbers(&place, 100);
+    let wanted: Vec<u32> = (0..100).filter(|number| number % 10 != 9).collect();
+    assert_eq!(came, wanted);
+    place.good(&["lab", "link", "h1", "s1", "loss=0", "duplicate=100%", "--one-way"]);
+    let twice: Vec<u32> = (0..50).flat_map(|number| [number, number]).collect();
+    assert_eq!(numbers(&place, 50), twice);
+    let text = place.good(&["exec", "h1", "ping", "-n", "-c2", "-i0.2", "10.0.0.2"]);
+    assert!(text.contains("DUP!"), "{text}");
+    place.good(&["lab", "link", "h1", "s1", "duplicate=0", "delay=30ms", "reorder=30%"]);
+    let came = numbers(&place, 100);
+    let mut sorted = came.clone();
+    sorted.sort_unstable();
+    assert_eq!(sorted, (0..100).collect::<Vec<u32>>());
+    assert_ne!(came, sorted, "nobody overtakes");
+    place.good(&["lab", "link", "h1", "s1", "perfect", "corrupt=100%"]);
+    assert!(numbers(&place, 50).is_empty(), "a broken datagram is taken for a good one");
+    place.good(&["lab", "link", "h1", "s1", "perfect", "burst=5%/30%"]);
+    let came = numbers(&place, 400);
+    let lost: Vec<u32> = (0..400).filter(|number| !came.contains(number)).collect();
+    let pairs = lost.windows(2).filter(|pair| pair[1] == pair[0] + 1).count();
+    // A seventh is lost, and seven of ten lost ones are followed by another.
+    assert!((20..120).contains(&lost.len()) && 3 * pairs > lost.len(), "{lost:?}");
+}
+
+#[test]
+fn queues_are_kept_short_and_packets_marked() {
+    let tools = [("iperf3", "iperf3"), ("ping", "iputils-ping"), ("sysctl", "procps")];
+    if !labs_work() || !tools.iter().all(|(program, package)| installed(program, package)) {
+        return;
+    }
+    let place = Place::new();
+    place.good(&["lab", "--controller", "none", "--detach"]);
+    for host in ["h1", "h2"] {
+        place.good(&["exec", host, "sysctl", "-q", "-w", "net.ipv4.tcp_ecn=1"]);
+    }
+    // Three seconds of four streams, and the median of pings beside them.
+    let loaded = || {
+        let mut server = place.heddle(&["exec", "h2", "iperf3", "-s", "-1"]);
+        let mut server = server.stdout(Stdio::null()).spawn().unwrap();
+        common::wait_until("iperf3 listens", || {
+            place.good(&["exec", "h2", "cat", "/proc/net/tcp6", "/proc/net/tcp"]).contains(":1451 ")
+        });
+        let mut client =
+            place.heddle(&["exec", "h1", "iperf3", "-c", "10.0.0.2", "-t", "4", "-P", "4", "-C", "cubic"]);
+        let mut client = client.stdout(Stdio::null()).spawn().unwrap();
+        std::thread::sleep(std::time::Duration::from_millis(1500));
+        let text = place.good(&["exec", "h1", "ping", "-n", "-c20", "-i0.1", "-W5", "10.0.0.2"]);
+        assert!(client.wait().unwrap().success() && server.wait().unwrap().success());
+        let times =
+            text.lines().filter_map(|line| line.split_once("time=")?.1.split_once(' ')?.0.parse().ok());
+        let mut times: Vec<f64> = times.collect();
+        times.sort_by(f64::total_cmp);
+        times[times.len() / 2]
+    };
+    let marked = || {
+        let links: Value = serde_json::from_str(&place.good(&["lab", "links", "--json"])).unwrap();
+        links[0]["a_to_b"]["statistics"]["marked"]["packets"].as_u64().unwrap()
+    };
+    place.good(&["lab", "link", "h1", "s1", "rate=10mbit", "queue=200", "--one-way"]);
+    let full = loaded();
+    assert_eq!(marked(), 0);
+    place.good(&["lab", "link", "h1", "s1", "discipline=codel", "ecn", "--one-way"]);
+    let kept_short = loaded();
+    // Two hundred packets of 1,514 bytes take 242 ms; CoDel holds the wait near 5.
+    assert!(full > 100.0 && kept_short < full / 2.0, "{full} {kept_short}");
+    assert!(marked() > 0, "nothing is marked");
+    let counts = place.good(&["exec", "h2", "cat", "/proc/net/netstat"]);
+    let lines: Vec<&str> = counts.lines().filter(|line| line.starts_with("IpExt")).collect();
+    let place_of = lines[0].split(' ').position(|name| name == "InCEPkts").unwrap();
+    assert_ne!(lines[1].split(' ').nth(place_of), Some("0"), "no mark arrives");
+    place.good(&["lab", "link", "h1", "s1", "discipline=red/10/40/10%", "--one-way"]);
+    let red = loaded();
+    assert!(red < full / 2.0, "{full} {red}");
+}
