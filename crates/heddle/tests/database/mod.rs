@@ -12,7 +12,7 @@ use heddle_ovsdb::rpc::{Framer, MAX_REPLY, Message};
 use serde_json::{Value, json};
 
 /// How long a server may take to start or to answer before a test fails.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A directory of a test, removed with the value.
 pub struct Place(pub PathBuf);
