@@ -146,7 +146,7 @@ fn watch(context: &mut Context<'_>, mut connection: Connection, answers: bool) -
             let next = match connection.receive_if_there(std::mem::take(&mut readable)) {
                 // Nobody waits for what a process in the background has to say in the end.
                 Err(fatal) if context.settings.background.detach => {
-                    log::write("ofctl", log::Level::Info, &fatal.message);
+                    log::write("ofctl", log::Level::Debug, &fatal.message);
                     return Ok(1);
                 }
                 next => next?,

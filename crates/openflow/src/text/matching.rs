@@ -114,6 +114,8 @@ pub fn lacking<'a>(words: &[&'a str]) -> Vec<&'a str> {
     let mut lacks = |word: &&str| {
         let field = word.split_once('=').and_then(|(name, value)| {
             let field = match name {
+                // It brings its tag with it.
+                "dl_vlan_pcp" => return None,
                 "nw_tos" | "ip_tos" => Field::IpDscp,
                 "tp_src" | "icmp_type" => transport_field(&matching, true).unwrap_or(Field::TcpSrc),
                 "tp_dst" | "icmp_code" => transport_field(&matching, false).unwrap_or(Field::TcpDst),

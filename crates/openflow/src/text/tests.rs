@@ -74,6 +74,8 @@ fn says_what_asks_for_a_field_without_its_protocol() {
     for (words, without) in [
         (&["nw_src=1.2.3.4"][..], &["nw_src=1.2.3.4"][..]),
         (&["nw_src=1.2.3.4", "ip"], &[]),
+        (&["dl_vlan_pcp=3", "dl_vlan=0"], &[]),
+        (&["dl_vlan_pcp=3"], &[]),
         (&["tp_dst=80", "ip", "in_port=1"], &["tp_dst=80"]),
         (&["tp_dst=80", "nw_proto=6", "dl_type=0x800"], &[]),
         (&["nw_proto=6", "tp_src=1", "dl_vlan=5"], &["nw_proto=6", "tp_src=1"]),
