@@ -362,6 +362,8 @@ fn run<T: Translator>(mut context: Context<T>, inbox: &mpsc::Receiver<Task<T>>, 
                 Ok(task) => {
                     context.now_ms = context.clock.now_ms();
                     task(&mut context);
+                    // However many tasks there are, what is due meanwhile leaves in its time.
+                    context.run_lines();
                     seen.tasks.fetch_sub(1, Ordering::SeqCst);
                     cached = 1;
                 }

@@ -214,7 +214,8 @@ impl ManagedBridge {
             Attachment::Patch { .. } | Attachment::Local => None,
         };
         if let Some(number) = line.filter(|_| down) {
-            self.datapath.post(move |context| context.engine.clear_lines(number));
+            // Nothing arrives any more once this returns.
+            self.datapath.ask(move |context| context.engine.clear_lines(number));
         }
         self.messages_came.notify_one();
     }
