@@ -102,20 +102,10 @@ impl World {
     }
 
     fn add_port(&self, number: u32, netdev: Arc<dyn Netdev>) -> Result<()> {
-        let (datapath_port, counters) = (self.network.allocate_port(), Arc::default());
+        let datapath_port = self.network.allocate_port();
         let place = Place { bridge: Arc::clone(&self.bridge), port: number, counters: None };
         self.network.attach(datapath_port, place);
-        let port = Port {
-            number,
-            name: netdev.name().to_owned(),
-            mac: [0; 6],
-            attachment: Attachment::Device(datapath_port),
-            config: 0,
-            link_down: false,
-            no_carrier: false,
-            tree: Default::default(),
-            counters,
-        };
+        let port = Port::new(number, netdev.name(), [0; 6], Attachment::Device(datapath_port));
         self.bridge.publish(|snapshot, changes| {
             snapshot.ports.insert_mut(number, Arc::new(port));
             changes.everything();

@@ -143,6 +143,22 @@ pub struct Port {
 }
 
 impl Port {
+    /// A port as it is at first: up, with its cable in, and without counts.
+    #[must_use]
+    pub fn new(number: u32, name: impl Into<String>, mac: [u8; 6], attachment: Attachment) -> Self {
+        Self {
+            number,
+            name: name.into(),
+            mac,
+            attachment,
+            config: 0,
+            link_down: false,
+            no_carrier: false,
+            tree: heddle_stp::State::default(),
+            counters: Arc::default(),
+        }
+    }
+
     /// Whether what is sent by it may arrive: what groups and bundles look at.
     #[must_use]
     pub fn is_live(&self) -> bool {

@@ -260,18 +260,8 @@ impl Switch {
         };
         // Locally administered; unique among bridges whose datapath ids differ in their low 24 bits.
         let mac = (bridge.datapath_id() << 16 | u64::from(config.ofport)).to_be_bytes();
-        let port = Port {
-            number: config.ofport,
-            name: config.name.clone(),
-            mac: [0x02, mac[3], mac[4], mac[5], mac[6], mac[7]],
-            attachment,
-            config: 0,
-            link_down: false,
-            no_carrier: false,
-            tree: Default::default(),
-            counters: Arc::default(),
-        };
-        bridge.add_port(port);
+        let mac = [0x02, mac[3], mac[4], mac[5], mac[6], mac[7]];
+        bridge.add_port(Port::new(config.ofport, &config.name, mac, attachment));
         bridge.set_link(config.ofport, config.link_down);
         Ok(())
     }
@@ -339,17 +329,7 @@ fn own_address(config: &BridgeConfig) -> [u8; 6] {
 
 /// The bridge's own port. It bears the bridge's name.
 fn local_port(config: &BridgeConfig) -> Port {
-    Port {
-        number: port::LOCAL,
-        name: config.name.clone(),
-        mac: own_address(config),
-        attachment: Attachment::Local,
-        config: 0,
-        link_down: false,
-        no_carrier: false,
-        tree: Default::default(),
-        counters: Arc::default(),
-    }
+    Port::new(port::LOCAL, &config.name, own_address(config), Attachment::Local)
 }
 
 /// Refuses what cannot be, before anything changes; returns what is wanted of controllers.

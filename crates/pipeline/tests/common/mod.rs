@@ -47,18 +47,8 @@ impl<T: Translator> World<T> {
     }
 
     fn port(bridge: &Bridge, number: u32, name: String, attachment: Attachment) -> Arc<PortCounters> {
-        let counters: Arc<PortCounters> = Arc::default();
-        let port = Port {
-            number,
-            name,
-            mac: [0; 6],
-            attachment,
-            config: 0,
-            link_down: false,
-            no_carrier: false,
-            tree: Default::default(),
-            counters: Arc::clone(&counters),
-        };
+        let port = Port::new(number, name, [0; 6], attachment);
+        let counters = Arc::clone(&port.counters);
         bridge.publish(|snapshot, changes| {
             snapshot.ports.insert_mut(number, Arc::new(port));
             changes.everything();

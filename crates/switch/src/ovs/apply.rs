@@ -182,7 +182,6 @@ impl Vswitchd {
         wanted: &wanted::Interface,
         number: u32,
     ) -> Result<(Option<Arc<dyn Netdev>>, Option<[u8; 6]>, Option<String>), String> {
-        let counters = Arc::default();
         let (netdev, mac, attachment, error) = match wanted.kind.clone()? {
             Kind::Patch(peer) => (None, derived(wanted), patch(wanted, &peer), missing_peer(wanted, &peer)),
             kind => match self.open(wanted, &kind) {
@@ -203,17 +202,7 @@ impl Vswitchd {
                 Err(error) => return Err(error),
             },
         };
-        managed.add_port(Port {
-            number,
-            name: wanted.name.clone(),
-            mac,
-            attachment,
-            config: 0,
-            link_down: false,
-            no_carrier: false,
-            tree: Default::default(),
-            counters,
-        });
+        managed.add_port(Port::new(number, &wanted.name, mac, attachment));
         let mac = netdev.is_none().then_some(mac);
         Ok((netdev, mac, error))
     }
