@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
-use heddle_lab::topology::{Link, MAX_FILE_SIZE, Topology, TopologyFile};
+use heddle_lab::topology::{Link, MAX_FILE_SIZE, Scalar, Topology, TopologyFile, settings_text};
 use regex::Regex;
 use serde::de::{Deserializer, Error as _, MapAccess, Visitor, value::MapAccessDeserializer};
 use serde::{Deserialize, Serialize};
+
+use crate::schedule::Do;
 
 /// Most programs of an experiment.
 pub const MAX_PROGRAMS: usize = 1024;
@@ -81,22 +83,8 @@ pub struct Event {
 /// What happens.
 #[derive(Clone, Debug, PartialEq)]
 pub enum What {
-    /// The links between two nodes get other settings, from the first to the second alone where `one_way` is set.
-    Set {
-        /// The nodes.
-        link: [String; 2],
-        /// In the words of a link's profile, as `loss=1%`.
-        settings: String,
-        /// Only from the first to the second.
-        one_way: bool,
-    },
-    /// The cable between two nodes goes in or out.
-    Cable {
-        /// The nodes.
-        link: [String; 2],
-        /// In.
-        up: bool,
-    },
+    /// One thing, at once.
+    Once(Do),
     /// The cable between two nodes goes out and in again.
     Flap {
         /// The nodes.
@@ -107,15 +95,6 @@ pub enum What {
         up: Duration,
         /// How often.
         times: u32,
-    },
-    /// A command runs on the machine, by its shell; `OVS_RUNDIR` leads to the lab's switches.
-    Run(String),
-    /// A program gets a signal.
-    Signal {
-        /// The program.
-        program: String,
-        /// The signal's number.
-        signal: i32,
     },
 }
 
@@ -281,30 +260,7 @@ impl Settings {
     fn text(&self) -> String {
         match self {
             Self::Line(line) => line.clone(),
-            Self::Map(map) => {
-                let words: Vec<String> = map.iter().map(|(key, value)| format!("{key}={value}")).collect();
-                words.join(" ")
-            }
-        }
-    }
-}
-
-#[derive(Deserialize)]
-#[serde(untagged, expecting = "a value is a word, a number, or true or false")]
-enum Scalar {
-    Flag(bool),
-    Whole(i64),
-    Number(f64),
-    Text(String),
-}
-
-impl fmt::Display for Scalar {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Flag(flag) => write!(f, "{flag}"),
-            Self::Whole(number) => write!(f, "{number}"),
-            Self::Number(number) => write!(f, "{number}"),
-            Self::Text(text) => f.write_str(text),
+            Self::Map(map) => settings_text(map),
         }
     }
 }
@@ -474,9 +430,9 @@ impl Experiment {
                 let known = self.topology.links.iter().find(|known| joins(known, &link));
                 let mut profile = known.map(|known| known.a_to_b.clone()).unwrap_or_default();
                 profile.apply(&settings).map_err(|error| ExperimentError(format!("{of}: {error}")))?;
-                What::Set { link, settings, one_way }
+                What::Once(Do::Set { link, settings, one_way })
             }
-            (Some(link), None, Some(up), None, None, None) => What::Cable { link, up },
+            (Some(link), None, Some(up), None, None, None) => What::Once(Do::Cable { link, up }),
             (Some(link), None, None, Some(flap), None, None) => {
                 let whole = (flap.down.0 + flap.up.0).saturating_mul(flap.times);
                 if flap.times == 0 || whole > MAX_DURATION || flap.times as usize > MAX_EVENTS {
@@ -484,10 +440,10 @@ impl Experiment {
                 }
                 What::Flap { link, down: flap.down.0, up: flap.up.0, times: flap.times }
             }
-            (None, None, None, None, Some(line), None) => What::Run(line),
+            (None, None, None, None, Some(line), None) => What::Once(Do::Run(line)),
             (None, None, None, None, None, Some(program)) => {
                 self.check_program(&program, &of)?;
-                What::Signal { program, signal: event.signal.unwrap_or(15) }
+                What::Once(Do::Signal { program, signal: event.signal.unwrap_or(15) })
             }
             _ => {
                 return fail(format!(
@@ -495,7 +451,7 @@ impl Experiment {
                 ));
             }
         };
-        if matches!(what, What::Signal { signal, .. } if !(1..=64).contains(&signal)) {
+        if matches!(what, What::Once(Do::Signal { signal, .. }) if !(1..=64).contains(&signal)) {
             return fail(format!("{of}: a signal is a number from 1 to 64"));
         }
         Ok(Event { at, what })

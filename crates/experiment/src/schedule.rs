@@ -34,7 +34,7 @@ pub enum Do {
         /// In.
         up: bool,
     },
-    /// Runs a command on the machine.
+    /// Runs a command on the machine, by its shell; `OVS_RUNDIR` leads to the lab's switches.
     Run(String),
     /// Sends a program a signal.
     Signal {
@@ -69,8 +69,7 @@ pub fn steps(starts: impl IntoIterator<Item = Duration>, events: &[Event]) -> Ve
     for Event { at, what } in events {
         let mut step = |at: Duration, what: Do| steps.push(Step { at, what });
         match what.clone() {
-            What::Set { link, settings, one_way } => step(*at, Do::Set { link, settings, one_way }),
-            What::Cable { link, up } => step(*at, Do::Cable { link, up }),
+            What::Once(what) => step(*at, what),
             What::Flap { link, down, up, times } => {
                 let mut now = *at;
                 for _ in 0..times {
@@ -79,8 +78,6 @@ pub fn steps(starts: impl IntoIterator<Item = Duration>, events: &[Event]) -> Ve
                     now += down + up;
                 }
             }
-            What::Run(line) => step(*at, Do::Run(line)),
-            What::Signal { program, signal } => step(*at, Do::Signal { program, signal }),
         }
     }
     steps.sort_by_key(|step| step.at);
@@ -96,7 +93,8 @@ mod tests {
         let s = Duration::from_secs;
         let link = ["s1".to_owned(), "s2".to_owned()];
         let flap = What::Flap { link: link.clone(), down: s(1), up: s(2), times: 2 };
-        let events = [Event { at: s(5), what: flap }, Event { at: s(6), what: What::Run("true".into()) }];
+        let events =
+            [Event { at: s(5), what: flap }, Event { at: s(6), what: What::Once(Do::Run("true".into())) }];
         let steps = steps([s(7), s(0)], &events);
         let times: Vec<u64> = steps.iter().map(|step| step.at.as_secs()).collect();
         assert_eq!(times, [0, 5, 6, 6, 7, 8, 9]);

@@ -13,7 +13,7 @@ use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 pub use change::{Additions, NewHost, NewLink, NewRoute, NewSwitch, Parts, Removals};
-pub use file::TopologyFile;
+pub use file::{Scalar, TopologyFile, settings_text};
 pub use heddle_instance::{Prefix, Route};
 pub use heddle_link::Profile;
 pub use heddle_switch::config::{FailMode, SpanningTree};
@@ -166,6 +166,12 @@ impl Topology {
     #[must_use]
     pub fn host(&self, name: &str) -> Option<&Host> {
         self.hosts.iter().find(|h| h.name == name)
+    }
+
+    /// The names of all switches: for whoever asks of many nodes whether they are one.
+    #[must_use]
+    pub fn switch_names(&self) -> HashSet<&str> {
+        self.switches.iter().map(|switch| switch.name.as_str()).collect()
     }
 
     /// Whether this is a switch's name.

@@ -96,7 +96,8 @@ impl Switch {
             for ((way, profile), seed) in ways.into_iter().zip(seeds) {
                 let engine = &mut context.engine;
                 let is_there = engine.line_statistics(number, way).is_some();
-                if if ensure { !is_there } else { is_there || !profile.is_perfect() } {
+                let is_told = if ensure { !is_there } else { is_there || !profile.is_perfect() };
+                if is_told {
                     engine.set_line(number, way, &profile, seed);
                 }
             }

@@ -1,7 +1,7 @@
 //! Changes of a running lab. One at a time; each takes effect as a whole or not at all. What may be refused (a namespace, a
 //! device, room for the hosts file, the switch's consent) comes first, what cannot fail last.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -66,13 +66,14 @@ pub(super) fn add(lab: &Lab, additions: &Additions) -> Result<Changed, String> {
     answer_for_neighbours(lab, &old, &topology)?;
     let mut new = Devices::make(lab, &old, &topology, &added)?;
     let mut ports = new.ports();
-    ports.extend(patches(&added.links, &switch_names(&topology)));
+    ports.extend(patches(&added.links, &topology.switch_names()));
     let mut hosts = HashMap::clone(&old.hosts);
     hosts.extend(new.made.iter().map(|made| (made.name.clone(), made.held.clone())));
     let places = ports.iter().map(|(bridge, port, _)| (bridge.clone(), port.ofport)).collect();
     let bridges = switch_child::bridges(&lab.launch, &added.switches, topology.spanning_tree);
     let lines = added.links.iter().filter(|link| link.has_settings());
-    let lines: Vec<_> = lines.flat_map(|link| links::lines(&topology, link)).collect();
+    let lines: Vec<_> =
+        lines.flat_map(|link| links::lines(&topology, &topology.switch_names(), link)).collect();
     lab.fate.add(bridges, ports)?;
     if let Err(error) = lab.fate.set_lines(lines).and_then(|()| hosts_file.publish()) {
         let bridges = added.switches.iter().map(|switch| switch.name.as_str()).collect();
@@ -96,7 +97,7 @@ pub(super) fn remove(lab: &Lab, removals: &Removals) -> Result<Changed, String> 
     let (topology, removed) = old.topology.without(removals).map_err(|e| e.to_string())?;
     let hosts_file = HostsFile::prepare(&lab.launch.run_directory, &topology)?;
     let bridges = removed.switches.iter().map(|switch| switch.name.as_str()).collect();
-    let switches = switch_names(&old.topology);
+    let switches = old.topology.switch_names();
     let ends = removed.links.iter().flat_map(|link| [&link.a, &link.b]);
     let at_switches = ends.filter(|end| switches.contains(end.node.as_str()));
     let places = at_switches.map(|end| (end.node.clone(), end.port)).collect();
@@ -136,10 +137,6 @@ fn take_out_ends(lab: &Lab, links: &[Link]) {
     }
 }
 
-fn switch_names(topology: &Topology) -> HashSet<&str> {
-    topology.switches.iter().map(|switch| switch.name.as_str()).collect()
-}
-
 /// The hosts and devices of an addition, gone again where it is not kept.
 struct Devices<'a> {
     lab: &'a Lab,
@@ -149,7 +146,7 @@ struct Devices<'a> {
 
 impl<'a> Devices<'a> {
     fn make(lab: &'a Lab, old: &World, topology: &Topology, added: &Parts) -> Result<Self, String> {
-        let mut ends = ends_by_host(&added.links, &switch_names(topology));
+        let mut ends = ends_by_host(&added.links, &topology.switch_names());
         let new = added.hosts.iter().map(|host| (host, None));
         let known: Vec<(&Host, Option<Arc<Held>>)> = topology.hosts[..old.topology.hosts.len()]
             .iter()

@@ -1,6 +1,6 @@
 //! What packets meet on the links of a lab: told to the switch at the start and whenever somebody changes it.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::os::fd::OwnedFd;
 
 use heddle_link::ProfileError;
@@ -13,7 +13,7 @@ use crate::topology::{End, Link, Topology};
 use crate::wire::Channel;
 
 /// The lines of a link, as the switch is told of them.
-pub(crate) fn lines(topology: &Topology, link: &Link) -> Vec<LineConfig> {
+pub(crate) fn lines(topology: &Topology, switches: &HashSet<&str>, link: &Link) -> Vec<LineConfig> {
     let forth = seed(topology.seed, &link.a, &link.b);
     let back = seed(topology.seed, &link.b, &link.a);
     let config = |end: &End, out: &_, inward: &_, seeds| LineConfig {
@@ -24,7 +24,7 @@ pub(crate) fn lines(topology: &Topology, link: &Link) -> Vec<LineConfig> {
         seeds,
     };
     let perfect = Default::default();
-    match (topology.is_switch(&link.a.node), topology.is_switch(&link.b.node)) {
+    match (switches.contains(link.a.node.as_str()), switches.contains(link.b.node.as_str())) {
         (true, true) => vec![
             config(&link.a, &link.a_to_b, &perfect, [forth, 0]),
             config(&link.b, &link.b_to_a, &perfect, [back, 0]),
@@ -45,7 +45,8 @@ fn seed(lab: u64, from: &End, to: &End) -> u64 {
 /// The lines of all links that have settings, by bridge and port number.
 pub(crate) fn all(topology: &Topology) -> BTreeMap<(String, u32), LineConfig> {
     let shaped = topology.links.iter().filter(|link| link.has_settings());
-    let configs = shaped.flat_map(|link| lines(topology, link));
+    let switches = topology.switch_names();
+    let configs = shaped.flat_map(|link| lines(topology, &switches, link));
     configs.map(|line| ((line.bridge.clone(), line.ofport), line)).collect()
 }
 
@@ -95,7 +96,8 @@ pub(super) fn shape(lab: &Lab, [a, b]: [&str; 2], settings: &str, one_way: bool)
         }
         changed.push(link);
     }
-    let lines = changed.iter().flat_map(|link| lines(&world.topology, link)).collect();
+    let switches = world.topology.switch_names();
+    let lines = changed.iter().flat_map(|link| lines(&world.topology, &switches, link)).collect();
     lab.fate.set_lines(lines)?;
     let mut topology = Topology::clone(&world.topology);
     for (place, link) in places.into_iter().zip(changed) {
@@ -113,8 +115,9 @@ pub(super) fn reports(lab: &Lab) -> Result<Vec<LinkReport>, String> {
     let by_port: HashMap<(&str, u32, bool), &LineReport> =
         lines.iter().map(|line| ((line.bridge.as_str(), line.ofport, line.out), line)).collect();
     // The way that leaves by a switch's port is a line out by it; that of a host's device comes in by the switch's port.
+    let switches = topology.switch_names();
     let statistics = |from: &End, to: &End| {
-        let (port, out) = if topology.is_switch(&from.node) { (from, true) } else { (to, false) };
+        let (port, out) = if switches.contains(from.node.as_str()) { (from, true) } else { (to, false) };
         by_port.get(&(port.node.as_str(), port.port, out)).map(|line| line.statistics)
     };
     let is_down = |end: &End| down.contains(&(end.node.clone(), end.port));
@@ -167,12 +170,13 @@ pub(super) fn capture(lab: &Lab, interface: &str, to: Option<OwnedFd>, mut chann
 /// What the switch must know to capture an interface.
 fn captured(lab: &Lab, interface: &str) -> Result<CaptureConfig, String> {
     let topology = lab.world().topology;
+    let switches = topology.switch_names();
     for link in &topology.links {
         for (near, far) in [(&link.a, &link.b), (&link.b, &link.a)] {
             if near.interface() != interface {
                 continue;
             }
-            let far_side = !topology.is_switch(&near.node);
+            let far_side = !switches.contains(near.node.as_str());
             let port = if far_side { far } else { near };
             return Ok(CaptureConfig {
                 id: 0,
@@ -180,7 +184,7 @@ fn captured(lab: &Lab, interface: &str) -> Result<CaptureConfig, String> {
                 bridge: port.node.clone(),
                 ofport: port.port,
                 far_side,
-                lines: lines(&topology, link),
+                lines: lines(&topology, &switches, link),
             });
         }
     }

@@ -96,26 +96,41 @@ struct FileEnds {
 }
 
 /// Settings of a profile, in the words of [`Profile`]'s text.
-type Settings = BTreeMap<String, Setting>;
+type Settings = BTreeMap<String, Scalar>;
 
+/// A value of a mapping in a file, as the text that it would be.
 #[derive(Deserialize)]
-#[serde(untagged, expecting = "a setting of a link is a word, a number, or true")]
-enum Setting {
+#[serde(untagged, expecting = "a value is a word, a number, or true or false")]
+pub enum Scalar {
+    /// True or false.
     Flag(bool),
+    /// A whole number.
     Whole(u64),
+    /// A whole number below zero.
+    Below(i64),
+    /// Another number.
     Number(f64),
+    /// A word.
     Text(String),
 }
 
-impl fmt::Display for Setting {
+impl fmt::Display for Scalar {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Flag(flag) => write!(f, "{flag}"),
             Self::Whole(number) => write!(f, "{number}"),
+            Self::Below(number) => write!(f, "{number}"),
             Self::Number(number) => write!(f, "{number}"),
             Self::Text(text) => f.write_str(text),
         }
     }
+}
+
+/// The text of a profile whose settings stand in a mapping.
+#[must_use]
+pub fn settings_text(settings: &BTreeMap<String, Scalar>) -> String {
+    let words: Vec<String> = settings.iter().map(|(key, value)| format!("{key}={value}")).collect();
+    words.join(" ")
 }
 
 pub(super) fn parse(text: &str) -> Result<Topology, TopologyError> {
@@ -169,8 +184,7 @@ fn want(link: FileLink, usual: &Profile) -> Result<WantedLink, TopologyError> {
 
 /// A profile with these settings changed.
 fn profile(mut profile: Profile, settings: &Settings, of: &str) -> Result<Profile, TopologyError> {
-    let words: Vec<String> = settings.iter().map(|(key, value)| format!("{key}={value}")).collect();
-    profile.apply(&words.join(" ")).map_err(|error| TopologyError(format!("{of}: {error}")))?;
+    profile.apply(&settings_text(settings)).map_err(|error| TopologyError(format!("{of}: {error}")))?;
     Ok(profile)
 }
 
