@@ -11,6 +11,8 @@ use anyhow::{Context, Result, bail};
 use clap::Args;
 use serde_json::{Value, json};
 
+use crate::namespaces::measure;
+
 /// Options of `heddle-bench links`.
 #[derive(Args)]
 pub struct Options {
@@ -238,9 +240,7 @@ impl Bench<'_> {
                 Ok(rates.iter().sum::<f64>() / rates.len() as f64 * overhead)
             }
             Asked::Delay(_) => {
-                let times = client.lines().filter_map(|line| line.split("time=").nth(1)?.split(' ').next());
-                let mut times: Vec<f64> = times.filter_map(|time| time.parse().ok()).collect();
-                times.sort_by(f64::total_cmp);
+                let times = measure::round_trips(client);
                 let median = times.get(times.len() / 2).context("ping gave no time")?;
                 Ok(median / 1e3)
             }

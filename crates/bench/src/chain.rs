@@ -150,9 +150,7 @@ fn shaped(options: &Options, switches: usize) -> Result<[f64; 2]> {
         serde_json::from_slice(&std::fs::read(folder.join("client.out"))?).context("iperf3")?;
     let bits = report["end"]["sum_received"]["bits_per_second"].as_f64().context("iperf3 reports no rate")?;
     let pings = std::fs::read_to_string(folder.join("ping.out"))?;
-    let times = pings.lines().filter_map(|line| line.split_once("time=")?.1.split_once(' ')?.0.parse().ok());
-    let mut times: Vec<f64> = times.collect();
-    times.sort_by(f64::total_cmp);
+    let times = measure::round_trips(&pings);
     let median = times.get(times.len() / 2).context("no ping was answered")?;
     let _ = std::fs::remove_dir_all(&folder);
     Ok([bits / 1e9, median * 1e3])
@@ -245,17 +243,7 @@ pub fn pass(row: &Row) -> Result<()> {
 }
 
 fn add_port(bridge: &Bridge, name: String, number: u32, attachment: Attachment) {
-    let port = Port {
-        number,
-        name,
-        mac: [0; 6],
-        attachment,
-        config: 0,
-        link_down: false,
-        no_carrier: false,
-        tree: Default::default(),
-        counters: Arc::default(),
-    };
+    let port = Port::new(number, name, [0; 6], attachment);
     bridge.publish(|snapshot, changes| {
         snapshot.ports.insert_mut(number, Arc::new(port));
         changes.everything();

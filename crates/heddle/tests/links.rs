@@ -66,28 +66,12 @@ fn delays_add_up_and_change_while_the_lab_runs() {
     assert!(place.bad(&["lab", "link", "h1", "s1", "down", "--one-way"]).contains("both ways"));
 }
 
-/// Sends numbered datagrams by `nc` and returns those that came.
+/// The numbered datagrams that come over two links of a lab with this seed.
 fn datagrams(seed: &str) -> Vec<u32> {
     let place = Place::new();
     let words = ["lab", "--link", "rate=10mbit,delay=2ms,loss=5%", "--seed", seed, "--controller", "none"];
     place.good(&[&words[..], &["--detach"]].concat());
-    let receive = "import socket\n\
-        s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)\n\
-        s.bind(('', 9)); s.settimeout(2); print('ready', flush=True)\n\
-        try:\n    while True: print(int(s.recv(64)))\n\
-        except TimeoutError: pass\n";
-    let send = "import socket, time\n\
-        s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)\n\
-        for i in range(400): s.sendto(str(i).encode(), ('10.0.0.2', 9)); time.sleep(0.001)\n";
-    let mut receiver = place.heddle(&["exec", "h2", "python3", "-c", receive]);
-    let receiver = receiver.stdout(Stdio::piped()).spawn().unwrap();
-    common::wait_until("the receiver listens", || {
-        place.good(&["exec", "h2", "cat", "/proc/net/udp"]).contains(":0009 ")
-    });
-    place.good(&["exec", "h1", "python3", "-c", send]);
-    let output = receiver.wait_with_output().unwrap();
-    let text = String::from_utf8(output.stdout).unwrap();
-    text.lines().filter_map(|line| line.parse().ok()).collect()
+    numbers(&place, 400)
 }
 
 #[test]

@@ -103,9 +103,15 @@ pub fn ping(lab: &Lab, count: usize) -> Result<Ping> {
     let words = ["-n", "-i", "0.001", "-c", &count, "-W", "1", ADDRESSES[1]];
     let output = lab.command("a", "ping").args(words).output()?;
     let text = String::from_utf8_lossy(&output.stdout);
-    let time = |line: &str| line.split_once("time=")?.1.split_once(' ')?.0.parse::<f64>().ok();
-    let mut times: Vec<f64> = text.lines().filter_map(time).map(|milliseconds| milliseconds * 1e3).collect();
-    times.sort_by(f64::total_cmp);
+    let times: Vec<f64> = round_trips(&text).into_iter().map(|milliseconds| milliseconds * 1e3).collect();
     ensure!(!times.is_empty(), "no ping was answered: {text}");
     Ok(Ping { median: times[times.len() / 2], p99: times[times.len() * 99 / 100] })
+}
+
+/// Round trips in what `ping` prints, in milliseconds, the shortest first.
+pub fn round_trips(text: &str) -> Vec<f64> {
+    let time = |line: &str| line.split_once("time=")?.1.split_once(' ')?.0.parse::<f64>().ok();
+    let mut times: Vec<f64> = text.lines().filter_map(time).collect();
+    times.sort_by(f64::total_cmp);
+    times
 }
